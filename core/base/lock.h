@@ -1,0 +1,104 @@
+// What it owns: the one lock of the library, and the order in which locks may be held together.
+// Invariants: a thread takes locks in increasing rank only; no lock is held across a system call
+// that maps, unmaps or purges memory.
+// Thread-safety: that is the point.
+#pragma once
+
+#include <cstdint>
+
+#include "core/base/check.h"
+
+namespace hakmem {
+
+// Lock order. A thread that holds rank r may take only ranks above r.
+enum class LockRank : std::uint8_t {
+  kThreadExit = 1,  // the heap that serves threads past their own teardown
+  kHeaps,           // parked heaps and the list of all heaps
+  kPurge,           // only ever tried, never waited for
+  kPool,            // warm and cold SuperSlabs
+  kLarge,           // cached large blocks
+  kRegistry,        // creation of registry leaves
+  kMetadata,        // storage for descriptors
+  kLeftovers,       // ranges that the kernel refused to unmap
+};
+
+// The ranks this thread holds, as a bit set; kept only where HAKMEM_CHECKS is 1.
+inline thread_local std::uint32_t held_lock_ranks = 0;
+
+// A mutex of one word: 0 free, 1 held, 2 held and waited for. Waiting is the OS layer's
+// (`Os::wait`, `Os::wake_one`), so that it works before libc is initialised and in signal-safe
+// code.
+template <class Sync, class Os>
+class Lock {
+ public:
+  constexpr explicit Lock(LockRank rank) noexcept : rank_(rank) {}
+  Lock(Lock const&) = delete;
+  Lock& operator=(Lock const&) = delete;
+
+  void lock() noexcept {
+    note_taking();
+    std::uint32_t expected = kFree;
+    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) lock_slow();
+  }
+
+  bool try_lock() noexcept {
+    std::uint32_t expected = kFree;
+    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) return false;
+    note_taking();
+    return true;
+  }
+
+  void unlock() noexcept {
+    note_releasing();
+    if (word_.exchange(kFree, std::memory_order_release) == kWaited) Os::wake_one(word_);
+  }
+
+  // In a forked child, where the threads that waited do not exist.
+  void reset_in_child() noexcept {
+    note_releasing();
+    word_.store(kFree, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr std::uint32_t kFree = 0, kHeld = 1, kWaited = 2;
+  static constexpr int kSpins = 64;
+
+  void lock_slow() noexcept {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      Os::relax();
+      std::uint32_t expected = kFree;
+      if (word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) return;
+    }
+    while (word_.exchange(kWaited, std::memory_order_acquire) != kFree) Os::wait(word_, kWaited);
+  }
+
+  std::uint32_t rank_bit() const noexcept { return std::uint32_t{1} << static_cast<unsigned>(rank_); }
+
+  void note_taking() noexcept {
+    INVARIANT(held_lock_ranks < rank_bit());
+    if constexpr (kChecks) held_lock_ranks |= rank_bit();
+  }
+  void note_releasing() noexcept {
+    INVARIANT((held_lock_ranks & rank_bit()) != 0);
+    if constexpr (kChecks) held_lock_ranks &= ~rank_bit();
+  }
+
+  // protocol: any thread; acquire on taking and release on leaving publish what the lock guards.
+  typename Sync::template Atomic<std::uint32_t> word_{kFree};
+  LockRank const rank_;
+};
+
+// Holds a lock for a scope.
+template <class LockType>
+class Locked {
+ public:
+  explicit Locked(LockType& lock) noexcept : lock_(lock) { lock_.lock(); }
+  ~Locked() { lock_.unlock(); }
+  Locked(Locked const&) = delete;
+  Locked& operator=(Locked const&) = delete;
+
+ private:
+  LockType& lock_;
+};
+
+}  // namespace hakmem
