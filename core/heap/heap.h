@@ -124,6 +124,7 @@ class alignas(128) Heap {
  private:
   struct Bin {
     Slab<C>* active = nullptr;
+    Slab<C>* growing = nullptr;     // the one slab that is not carved to its end, if there is one
     List<Slab<C>> partial;  // least recently queued first: those gathered most frees meanwhile
   };
   struct Span {
@@ -145,6 +146,8 @@ class alignas(128) Heap {
   void* allocate_class(unsigned index, bool& zeroed) noexcept;
   void* allocate_single(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
   void* refill(unsigned index, bool& zeroed) noexcept;
+  void* carve(Slab<C>* slab, bool& zeroed) noexcept;
+  void activate(unsigned index, Slab<C>* slab) noexcept;
   void set_active(unsigned index, Slab<C>* slab) noexcept;
   void change_state(Slab<C>* slab) noexcept;
   void retire_empty_actives() noexcept;

@@ -40,8 +40,9 @@ void* Heap<C>::allocate_class(unsigned index, bool& zeroed) noexcept {
   return refill(index, zeroed);
 }
 
-// In this order: what other threads gave back, what is not carved yet, a slab with room, a new
-// slab. The inbox comes first: looking costs one load, and blocks in it are resident.
+// In this order: what other threads gave back, a slab with enough free blocks, what is not carved
+// yet, a new slab. The inbox comes first: looking costs one load, and blocks in it are resident.
+// Carving comes after reuse: it is what makes the heap grow.
 template <class C>
 void* Heap<C>::refill(unsigned index, bool& zeroed) noexcept {
   zeroed = false;
@@ -50,32 +51,45 @@ void* Heap<C>::refill(unsigned index, bool& zeroed) noexcept {
     drain_inbox();
     if (Block<C>* const block = pop(bin.active)) return block;
   }
-  for (;;) {
-    Slab<C>* const slab = bin.active;
-    if (slab->carved < slab->capacity) {
-      unsigned const before = slab->carved;
-      Block<C>* const block = slab->carve(G::kCarveBytes);
-      handed_out_.add_alone(slab->carved - before);
-      zeroed = slab->zeroed;
-      return block;
-    }
-    if (slab != &no_slab) {
-      slab->state = SlabState::kFull;
-      slab->countdown = slab->regain();
-    }
-    if (Slab<C>* const partial = bin.partial.pop_front()) {
-      handed_out_.add_alone(partial->carved - partial->countdown);
-      partial->state = SlabState::kActive;
-      ++partial->countdown;
-      set_active(index, partial);
-      if (Block<C>* const block = pop(partial)) return block;
-      continue;
-    }
+  if (Slab<C>* const partial = bin.partial.pop_front()) {
+    activate(index, partial);
+    return pop(partial);
+  }
+  if (!bin.growing) {
     unsigned const count = kernels::slabs_of_class<G>(index);
     Span const span = take_span(count, 1, false);
-    set_active(index, span.super ? make_span(span, count, kernels::size_of_class<G>(index), index) : &no_slab);
     if (!span.super) return nullptr;
+    bin.growing = make_span(span, count, kernels::size_of_class<G>(index), index);
   }
+  if (bin.active != bin.growing) activate(index, bin.growing);
+  if (Block<C>* const block = pop(bin.active)) return block;
+  return carve(bin.active, zeroed);
+}
+
+template <class C>
+void* Heap<C>::carve(Slab<C>* slab, bool& zeroed) noexcept {
+  unsigned const before = slab->carved;
+  Block<C>* const block = slab->carve(G::kCarveBytes);
+  handed_out_.add_alone(slab->carved - before);
+  zeroed = slab->zeroed;
+  if (!slab->has_room()) bins_[slab->size_class].growing = nullptr;
+  return block;
+}
+
+// Makes a slab that is in no queue the one that malloc takes from; the one before has no free
+// block left and waits for some to come back.
+template <class C>
+void Heap<C>::activate(unsigned index, Slab<C>* slab) noexcept {
+  if (Slab<C>* const before = bins_[index].active; before != &no_slab) {
+    INVARIANT(before->free == nullptr && before->used() == before->carved);
+    before->state = SlabState::kFull;
+    before->countdown = before->regain();
+  }
+  std::uint32_t const used = slab->used();
+  handed_out_.add_alone(slab->carved - used);
+  slab->state = SlabState::kActive;
+  slab->countdown = used + 1;
+  set_active(index, slab);
 }
 
 template <class C>
@@ -134,11 +148,13 @@ template <class C>
 template <class C>
 void Heap<C>::change_state(Slab<C>* slab) noexcept {
   switch (slab->state) {
-    case SlabState::kFull:
-      slab->countdown = slab->capacity - slab->regain();
+    case SlabState::kFull: {
+      std::uint32_t const used = slab->used();
+      if (used == 0) return retire_span(slab);
       slab->state = SlabState::kPartial;
-      bins_[slab->size_class].partial.push_back(slab);
-      return;
+      slab->countdown = used;
+      return bins_[slab->size_class].partial.push_back(slab);
+    }
     case SlabState::kPartial:
       bins_[slab->size_class].partial.remove(slab);
       return retire_span(slab);
@@ -195,7 +211,8 @@ void Heap<C>::list_full(SuperSlab<C>* super) noexcept {
   full_.push_front(super);
 }
 
-// Writes the metadata of a span whose slabs were just taken; the head comes out active and empty.
+// Writes the metadata of a span whose slabs were just taken; the head comes out empty and in no
+// queue.
 template <class C>
 Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, unsigned index) noexcept {
   Slab<C>* const head = ::new (span.super->slab(span.first)) Slab<C>();
@@ -206,8 +223,7 @@ Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, 
   head->size_class = static_cast<std::uint8_t>(index);
   head->capacity = static_cast<std::uint16_t>((count * G::kSlabBytes - head->first_offset()) / block_bytes);
   head->zeroed = span.zeroed;
-  head->state = SlabState::kActive;
-  head->countdown = 1;
+  head->state = SlabState::kPartial;
   mark_span(head);
   head->owner.store(this, std::memory_order_relaxed);
   return head;
@@ -227,6 +243,7 @@ void Heap<C>::mark_span(Slab<C>* head) noexcept {
 template <class C>
 void Heap<C>::retire_span(Slab<C>* head) noexcept {
   SuperSlab<C>* const super = head->super;
+  if (head->state != SlabState::kSingle && bins_[head->size_class].growing == head) bins_[head->size_class].growing = nullptr;
   std::uint32_t const run = kernels::run_of_slabs(head->index, head->slabs);
   for (unsigned i = head->slabs; i-- > 0;) ::new (head + i) Slab<C>();
   super->return_run(run);

@@ -10,7 +10,7 @@
 // `countdown` is set so that it reaches zero exactly when free must leave its fast path:
 //     active   used + 1                   never reaches zero
 //     partial  used                       zero: the span is empty
-//     full     used - (capacity - regain) zero: enough blocks came back to allocate from it again
+//     full     used - (carved - regain)   zero: enough blocks came back to allocate from it again
 //     single   1                          zero: the one block came back
 // malloc adds one, free subtracts one; nothing else is counted.
 //
@@ -37,7 +37,7 @@ enum class SlabState : std::uint8_t {
   kNone,     // not the head of a span
   kActive,   // malloc takes from it
   kPartial,  // queued in its bin: has room
-  kFull,     // in no queue: too few free blocks to be worth a visit
+  kFull,     // in no queue: too few free blocks to be worth a visit; perhaps room to carve
   kSingle,   // one block
 };
 
@@ -65,14 +65,16 @@ struct alignas(kSlabMetaBytes) Slab {
 
   Slab* head() noexcept { return this - head_distance; }
 
-  // Blocks that must come back to a full span before it is queued again: an eighth, so that a
-  // visit is worth its cost and at most 12.5 % of a class waits unused.
-  std::uint32_t regain() const noexcept { return capacity < 16 ? 1 : capacity / 8u; }
+  // Blocks that must come back to a full span before it is queued again: a sixteenth, so that a
+  // visit is worth its cost and little of a class waits unused.
+  std::uint32_t regain() const noexcept { return carved < 16 ? 1 : carved / 16u; }
+
+  bool has_room() const noexcept { return carved < capacity; }
 
   std::uint32_t used() const noexcept {
     switch (state) {
       case SlabState::kActive: return countdown - 1;
-      case SlabState::kFull: return countdown + capacity - regain();
+      case SlabState::kFull: return countdown + carved - regain();
       default: return countdown;
     }
   }
@@ -84,9 +86,9 @@ struct alignas(kSlabMetaBytes) Slab {
   }
 
   // Takes up to a page's worth of blocks that were never used. The first is returned untouched,
-  // the others are linked into `free`. Domain: carved < capacity and `free` is empty.
+  // the others are linked into `free`. Domain: has_room() and `free` is empty.
   Block<C>* carve(std::size_t stretch_bytes) noexcept {
-    INVARIANT(carved < capacity && free == nullptr);
+    INVARIANT(has_room() && free == nullptr);
     unsigned const count = kernels::carve_stretch(block_bytes, stretch_bytes, capacity - carved);
     auto* const first = reinterpret_cast<std::byte*>(block(carved));
     carved = static_cast<std::uint16_t>(carved + count);
