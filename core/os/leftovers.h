@@ -4,7 +4,7 @@
 // Invariants: every range handed over is in the list, in the hands of one retry, or unmapped; it
 // is never used for anything else. The record of a range lies in the range itself, so there is
 // always room for it; ranges without access use a spare record that was secured before they were
-// mapped. No lock is held across a system call.
+// mapped. No lock is held across a system call. All zero when empty.
 // Thread-safety: all functions may be called by any thread.
 #pragma once
 
@@ -48,7 +48,7 @@ class Leftovers {
   // what the request did not use. False: too many are held already, so do not map.
   bool enter() noexcept {
     Locked<LockType> const held(lock_);
-    if (kSpares - spares_used_ < (requests_ + 1) * kSparesPerRequest) return false;
+    if (spares_used_ + (requests_ + 1) * kSparesPerRequest > kSpares) return false;
     ++requests_;
     return true;
   }
