@@ -117,10 +117,12 @@ class Allocator {
   Statistics statistics() noexcept;
 
   // Fork: all locks are held across it, so that the child sees them free and what they guard
-  // whole (invariant F1). `mine`: the forking thread's heap in the child.
+  // whole (invariant F1). Heaps that were attached to other threads were copied in the middle of
+  // anything; in the child no thread has them, they are in no list, and so nothing reads them
+  // again: frees to their blocks stay in their inboxes.
   void before_fork() noexcept;
   void after_fork_in_parent() noexcept;
-  void after_fork_in_child(Heap* mine) noexcept;
+  void after_fork_in_child() noexcept;
 
   // Walks the heap and everything shared. Domain: no other thread is inside the allocator.
   bool validate(Heap* heap) noexcept {

@@ -68,14 +68,6 @@ class HeapDirectory {
     return gave;
   }
 
-  // In a forked child: no thread but the calling one exists. Heaps that were attached to others
-  // were copied at any point of any operation, so nothing of theirs is read or adopted again;
-  // frees to them stay in their inboxes.
-  void keep_only(Heap<C>* mine) noexcept {
-    for (Heap<C>* heap = all_; heap; heap = heap->all_next)
-      if (heap != mine && !heap->parked) heap->lost = true;
-  }
-
   template <class Visit>
   void for_each(Visit visit) noexcept {
     Locked guard(lock_);

@@ -120,7 +120,6 @@ class alignas(128) Heap {
   Heap* prev = nullptr;
   Heap* all_next = nullptr;
   bool parked = false;
-  bool lost = false;  // in a forked child: the heap of a thread that does not exist there
 
  private:
   struct Bin {
