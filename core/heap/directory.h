@@ -29,6 +29,7 @@ class HeapDirectory {
     {
       Locked guard(lock_);
       if (Heap<C>* const heap = parked_.pop_front()) {
+        INVARIANT(heap->parked);
         heap->parked = false;
         --parked_count_;
         return heap;
@@ -48,6 +49,7 @@ class HeapDirectory {
   void park(Heap<C>* heap) noexcept {
     heap->tidy();
     Locked guard(lock_);
+    INVARIANT(!heap->parked);
     heap->parked = true;
     parked_.push_front(heap);
     ++parked_count_;
