@@ -84,14 +84,14 @@ constexpr unsigned slabs_of_class(unsigned index) noexcept {
 }
 
 // The class whose blocks hold `size` bytes and are all aligned to `alignment`: a block size that
-// is a multiple of 2^k is 2^k-aligned. Returns kClassCount when no class does.
-// Domain: alignment a power of two.
+// is a multiple of 2^k is 2^k-aligned. The least multiple of the alignment that is large enough
+// lies either on a class or where the steps between classes are multiples of the alignment.
+// Returns kClassCount when no class does. Domain: alignment a power of two.
 template <class G>
 constexpr unsigned class_of_aligned_size(Word size, Word alignment) noexcept {
-  if (size > G::kClassMax || alignment > G::kSlabBytes) return G::kClassCount;
-  unsigned index = class_of_size<G>(size > alignment ? size : alignment);
-  while (index < G::kClassCount && !is_aligned(size_of_class<G>(index), alignment)) ++index;
-  return index;
+  if (size > G::kClassMax || alignment > G::kClassMax) return G::kClassCount;
+  Word const rounded = align_up(size > alignment ? size : alignment, alignment);
+  return rounded > G::kClassMax ? G::kClassCount : class_of_size<G>(rounded);
 }
 
 // --- blocks in a span -----------------------------------------------------------------------
@@ -134,7 +134,8 @@ inline constexpr unsigned kNoRun = 32;
 // two), or kNoRun. Domain: 1 <= count <= 32.
 constexpr unsigned find_run(std::uint32_t set, unsigned count, unsigned step) noexcept {
   std::uint32_t starts = set;  // bit i: slabs i .. i+have-1 are all in the set
-  for (unsigned have = 1; have < count;) {
+  unsigned have = 1;
+  for (unsigned round = 0; round < 5; ++round) {  // 2^5 = 32 slabs
     unsigned const grow = have < count - have ? have : count - have;
     starts &= starts >> grow;
     have += grow;
