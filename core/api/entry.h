@@ -19,15 +19,10 @@ template <class Runtime>
 struct Entry {
   using Core = typename Runtime::Core;
   using Heap = typename Runtime::Heap;
-
-  // The fast path alone; null: not there.
-  [[gnu::always_inline]] static void* try_malloc(std::size_t bytes) noexcept {
-    return Core::try_allocate(Runtime::heap(), bytes);
-  }
+  using Slab = typename Core::Slab;
 
   [[gnu::always_inline]] static void* malloc(std::size_t bytes) noexcept {
-    if (void* const block = try_malloc(bytes)) [[likely]] return block;
-    return malloc_slow(bytes);
+    return allocate_or(bytes, [](std::size_t wanted, Slab* dry) { return malloc_slow(wanted, dry); });
   }
 
   [[gnu::always_inline]] static void free(void* block) noexcept {
@@ -100,9 +95,21 @@ struct Entry {
 
   static void malloc_stats() noexcept { Runtime::write_report(StatsReport::kText); }
 
-  // As malloc, but null leaves errno alone: the operators decide what comes next.
-  static void* allocate(std::size_t bytes) noexcept {
-    return Runtime::with_heap([bytes](Heap* heap) { return core().allocate(heap, bytes); });
+  // The fast path of malloc; what it has no block for is the result of miss(bytes, dry), where
+  // `dry` is the slab that was found empty, or null.
+  template <class Miss>
+  [[gnu::always_inline]] static void* allocate_or(std::size_t bytes, Miss miss) {
+    if (bytes > Core::kDirectMax) [[unlikely]] return miss(bytes, nullptr);
+    Slab* const slab = Core::active_slab(Runtime::heap(), bytes);
+    if (void* const block = Core::pop(slab)) [[likely]] return block;
+    return miss(bytes, slab);
+  }
+
+  // The rest of malloc, but null leaves errno alone: the caller decides what comes next.
+  static void* allocate(std::size_t bytes, Slab* dry) noexcept {
+    Heap* const heap = Runtime::heap();
+    if (dry && heap->attached()) [[likely]] return core().allocate_after_miss(heap, bytes, dry);
+    return Runtime::with_heap([bytes](Heap* any) { return core().allocate(any, bytes); });
   }
 
   // Domain: a valid alignment.
@@ -124,7 +131,9 @@ struct Entry {
 
   static void* or_enomem(void* block) noexcept { return block ? block : out_of_memory(); }
 
-  [[gnu::noinline]] static void* malloc_slow(std::size_t bytes) noexcept { return or_enomem(allocate(bytes)); }
+  [[gnu::noinline]] static void* malloc_slow(std::size_t bytes, Slab* dry) noexcept {
+    return or_enomem(allocate(bytes, dry));
+  }
 
   static void write_to_stream(void* stream, char const* text, std::size_t bytes) noexcept {
     std::fwrite(text, 1, bytes, static_cast<std::FILE*>(stream));

@@ -47,17 +47,17 @@ class Runtime {
   static Core& core() noexcept { return core_; }
 
   // The calling thread's heap, or Core::unattached(): enough for the fast paths and for release.
-  static Heap* heap() noexcept { return heap_; }
+  // A reference, so that the fast paths use it where it stands.
+  static Heap* const& heap() noexcept { return heap_; }
 
   // Calls `work` with a heap that it may allocate from and returns its block; null: no memory.
   template <class Work>
   static void* with_heap(Work work) noexcept {
-    if (!heap_->attached()) [[unlikely]] attach();
     if (heap_->attached()) [[likely]] return work(heap_);
-    Heap* const borrowed = core_.attach();
-    if (!borrowed) return nullptr;
-    void* const block = work(borrowed);
-    core_.detach(borrowed);
+    Heap* const heap = attach_or_borrow();
+    if (!heap) return nullptr;
+    void* const block = work(heap);
+    if (heap != heap_) hand_back(heap);
     return block;
   }
 
@@ -79,7 +79,13 @@ class Runtime {
   }
 
  private:
-  static void attach() noexcept {
+  [[gnu::cold, gnu::noinline]] static Heap* attach_or_borrow() noexcept {
+    attach();
+    return heap_->attached() ? heap_ : core_.attach();
+  }
+  [[gnu::cold, gnu::noinline]] static void hand_back(Heap* borrowed) noexcept { core_.detach(borrowed); }
+
+  [[gnu::cold, gnu::noinline]] static void attach() noexcept {
     if (departed_) return;
     int const saved_errno = errno;
     start();
@@ -93,14 +99,14 @@ class Runtime {
     errno = saved_errno;
   }
 
-  static void depart() noexcept {
+  [[gnu::cold, gnu::noinline]] static void depart() noexcept {
     Heap* const heap = heap_;
     heap_ = Core::unattached();
     departed_ = true;
     if (heap->attached()) core_.detach(heap);
   }
 
-  static void start() noexcept {
+  [[gnu::cold, gnu::noinline]] static void start() noexcept {
     if (started_.load(std::memory_order_acquire)) [[likely]] return;
     {
       Locked guard(start_lock_);
