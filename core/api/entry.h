@@ -25,10 +25,7 @@ struct Entry {
     return allocate_or(bytes, [](std::size_t wanted, Slab* dry) { return malloc_slow(wanted, dry); });
   }
 
-  [[gnu::always_inline]] static void free(void* block) noexcept {
-    if (Core::try_release(Runtime::heap(), block)) [[likely]] return;
-    Runtime::release(block);
-  }
+  [[gnu::always_inline]] static void free(void* block) noexcept { release<AllocationKind::kMalloc>(block); }
 
   static void* calloc(std::size_t count, std::size_t size) noexcept {
     auto const [bytes, overflowed] = kernels::multiply(count, size);
@@ -56,26 +53,26 @@ struct Entry {
       errno = EINVAL;
       return nullptr;
     }
-    return or_enomem(allocate_aligned(alignment, bytes));
+    return or_enomem(allocate_aligned(alignment, bytes, AllocationKind::kMalloc));
   }
 
   // Returns the error instead of setting errno; *out changes on success only.
   static int posix_memalign(void** out, std::size_t alignment, std::size_t bytes) noexcept {
     if (!alignment_is_valid(alignment) || alignment < sizeof(void*)) return EINVAL;
-    void* const block = allocate_aligned(alignment, bytes);
+    void* const block = allocate_aligned(alignment, bytes, AllocationKind::kMalloc);
     if (!block) return ENOMEM;
     *out = block;
     return 0;
   }
 
-  static void* valloc(std::size_t bytes) noexcept { return or_enomem(allocate_aligned(Runtime::page_bytes(), bytes)); }
+  static void* valloc(std::size_t bytes) noexcept { return aligned_alloc(Runtime::page_bytes(), bytes); }
 
   static void* pvalloc(std::size_t bytes) noexcept {
     if (bytes > kernels::kMaxRequest) return out_of_memory();
     return valloc(kernels::align_up(bytes, Runtime::page_bytes()));
   }
 
-  static std::size_t malloc_usable_size(void const* block) noexcept { return block ? core().usable_bytes(block) : 0; }
+  static std::size_t malloc_usable_size(void* block) noexcept { return block ? core().usable_bytes(block) : 0; }
 
   // `pad` is a hint about a contiguous heap's top; this heap has none.
   static int malloc_trim(std::size_t) noexcept { return core().trim(Runtime::heap()); }
@@ -99,22 +96,38 @@ struct Entry {
   // `dry` is the slab that was found empty, or null.
   template <class Miss>
   [[gnu::always_inline]] static void* allocate_or(std::size_t bytes, Miss miss) {
-    if (bytes > Core::kDirectMax) [[unlikely]] return miss(bytes, nullptr);
-    Slab* const slab = Core::active_slab(Runtime::heap(), bytes);
-    if (void* const block = Core::pop(slab)) [[likely]] return block;
-    return miss(bytes, slab);
+    if constexpr (Runtime::kFastPaths) {
+      if (bytes <= Core::kDirectMax) [[likely]] {
+        Slab* const slab = Core::active_slab(Runtime::heap(), bytes);
+        if (void* const block = Core::pop(slab)) [[likely]]
+          return block;
+        return miss(bytes, slab);
+      }
+    }
+    return miss(bytes, nullptr);
   }
 
   // The rest of malloc, but null leaves errno alone: the caller decides what comes next.
-  static void* allocate(std::size_t bytes, Slab* dry) noexcept {
+  static void* allocate(std::size_t bytes, Slab* dry, AllocationKind kind) noexcept {
     Heap* const heap = Runtime::heap();
-    if (dry && heap->attached()) [[likely]] return core().allocate_after_miss(heap, bytes, dry);
-    return Runtime::with_heap([bytes](Heap* any) { return core().allocate(any, bytes); });
+    if (dry && heap->attached()) [[likely]]
+      return core().allocate_after_miss(heap, bytes, dry);
+    return Runtime::with_heap([=](Heap* any) { return core().allocate(any, bytes, kind); });
   }
 
   // Domain: a valid alignment.
-  static void* allocate_aligned(std::size_t alignment, std::size_t bytes) noexcept {
-    return Runtime::with_heap([=](Heap* heap) { return core().allocate_aligned(heap, bytes, alignment); });
+  static void* allocate_aligned(std::size_t alignment, std::size_t bytes, AllocationKind kind) noexcept {
+    return Runtime::with_heap([=](Heap* heap) { return core().allocate_aligned(heap, bytes, alignment, kind); });
+  }
+
+  // free and the operators delete.
+  template <AllocationKind kind>
+  [[gnu::always_inline]] static void release(void* block) noexcept {
+    if constexpr (Runtime::kFastPaths) {
+      if (Core::try_release(Runtime::heap(), block)) [[likely]]
+        return;
+    }
+    Runtime::release(block, kind);
   }
 
   static constexpr bool alignment_is_valid(std::size_t alignment) noexcept {
@@ -132,7 +145,7 @@ struct Entry {
   static void* or_enomem(void* block) noexcept { return block ? block : out_of_memory(); }
 
   [[gnu::noinline]] static void* malloc_slow(std::size_t bytes, Slab* dry) noexcept {
-    return or_enomem(allocate(bytes, dry));
+    return or_enomem(allocate(bytes, dry, AllocationKind::kMalloc));
   }
 
   static void write_to_stream(void* stream, char const* text, std::size_t bytes) noexcept {

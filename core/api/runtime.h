@@ -40,6 +40,8 @@ class Runtime {
  public:
   using Core = Allocator<Mode, Os, StdSync, G>;
   using Heap = typename Core::Heap;
+  // A mode that checks its client sees every call; the others only what the fast paths leave.
+  static constexpr bool kFastPaths = Mode::kTrustsClient;
   static constexpr std::size_t kSuperSlabBytes = G::kSuperSlabBytes;
 
   static std::size_t page_bytes() noexcept { return Os::page_bytes(); }
@@ -63,10 +65,11 @@ class Runtime {
 
   // Off the fast path: frees by a thread that has no heap yet give it one, so that it sends its
   // blocks home in batches.
-  [[gnu::noinline]] static void release(void* block) noexcept {
+  [[gnu::noinline]] static void release(void* block, AllocationKind kind) noexcept {
     if (!block) return;
-    if (!heap_->attached()) [[unlikely]] attach();
-    core_.release(heap_, block);
+    if (!heap_->attached()) [[unlikely]]
+      attach();
+    core_.release(heap_, block, kind);
   }
 
   static void report_at_exit() noexcept {
@@ -124,7 +127,7 @@ class Runtime {
 
   static void before_fork() noexcept { core_.before_fork(); }
   static void after_fork_in_parent() noexcept { core_.after_fork_in_parent(); }
-  static void after_fork_in_child() noexcept { core_.after_fork_in_child(heap_); }
+  static void after_fork_in_child() noexcept { core_.after_fork_in_child(); }
 
   static constinit inline Core core_{};
   static constinit inline Settings settings_{};

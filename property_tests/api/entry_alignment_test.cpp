@@ -22,7 +22,7 @@ bool is_aligned(void const* block, std::size_t alignment) {
 }
 
 TYPED_TEST(ApiEntryAlignment, every_power_of_two_up_to_one_gigabyte_is_given) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   for (std::size_t alignment = 1; alignment <= kMaxAlignment; alignment *= 2) {
     for (std::size_t const size : kSizes) {
       std::vector<void*> blocks;
@@ -39,7 +39,7 @@ TYPED_TEST(ApiEntryAlignment, every_power_of_two_up_to_one_gigabyte_is_given) {
 }
 
 TYPED_TEST(ApiEntryAlignment, anything_else_is_einval) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   for (std::size_t const alignment :
        {std::size_t{0}, std::size_t{3}, std::size_t{24}, std::size_t{4097}, 2 * kMaxAlignment, SIZE_MAX}) {
     errno = kMarker;
@@ -49,7 +49,7 @@ TYPED_TEST(ApiEntryAlignment, anything_else_is_einval) {
 }
 
 TYPED_TEST(ApiEntryAlignment, posix_memalign_returns_errors_and_touches_neither_errno_nor_the_result) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   void* const untouched = &errno;
   void* block = untouched;
   errno = kMarker;
@@ -71,7 +71,7 @@ TYPED_TEST(ApiEntryAlignment, posix_memalign_returns_errors_and_touches_neither_
 }
 
 TYPED_TEST(ApiEntryAlignment, valloc_gives_a_page_and_pvalloc_whole_pages) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   auto const page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   for (std::size_t const size : {std::size_t{0}, std::size_t{1}, page - 1, page, page + 1, 10 * page + 1}) {
     void* const one = Libc::valloc(size);
@@ -85,7 +85,7 @@ TYPED_TEST(ApiEntryAlignment, valloc_gives_a_page_and_pvalloc_whole_pages) {
 }
 
 TYPED_TEST(ApiEntryAlignment, aligned_blocks_are_resized_like_any_other) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   for (std::size_t alignment = 16; alignment <= (std::size_t{8} << 20); alignment *= 4) {
     auto* block = static_cast<unsigned char*>(Libc::aligned_alloc(alignment, 1000));
     ASSERT_NE(block, nullptr);

@@ -27,13 +27,13 @@ bool all_bytes_are(void const* block, std::size_t bytes, unsigned char value) {
 
 TYPED_TEST(ApiEntry, malloc_of_zero_gives_unique_blocks) {
   std::set<void*> blocks;
-  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(blocks.insert(TestFixture::Libc::malloc(0)).second);
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(blocks.insert(LibcOf<TypeParam>::malloc(0)).second);
   EXPECT_FALSE(blocks.contains(nullptr));
-  for (void* block : blocks) TestFixture::Libc::free(block);
+  for (void* block : blocks) LibcOf<TypeParam>::free(block);
 }
 
 TYPED_TEST(ApiEntry, blocks_are_aligned_to_sixteen_and_usable_to_their_last_byte) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   for (std::size_t const size : kSizes) {
     std::vector<void*> blocks;
     for (unsigned char i = 0; i < 3; ++i) {
@@ -52,7 +52,7 @@ TYPED_TEST(ApiEntry, blocks_are_aligned_to_sixteen_and_usable_to_their_last_byte
 }
 
 TYPED_TEST(ApiEntry, sizes_above_ptrdiff_max_are_refused_with_enomem) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   void* const block = Libc::malloc(10);
   for (std::size_t const size : {kTooLarge, kTooLarge + 4096, SIZE_MAX - 4096, SIZE_MAX - 1, SIZE_MAX}) {
     auto const refused = [](void* result) {
@@ -76,7 +76,7 @@ TYPED_TEST(ApiEntry, sizes_above_ptrdiff_max_are_refused_with_enomem) {
 }
 
 TYPED_TEST(ApiEntry, products_that_overflow_are_refused_and_the_old_block_stays) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   auto* const block = static_cast<unsigned char*>(Libc::malloc(100));
   std::memset(block, 7, 100);
   std::size_t const half = std::size_t{1} << 32;
@@ -94,7 +94,7 @@ TYPED_TEST(ApiEntry, products_that_overflow_are_refused_and_the_old_block_stays)
 }
 
 TYPED_TEST(ApiEntry, calloc_gives_zeroes_where_others_wrote) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   for (int round = 0; round < 3; ++round) {
     for (std::size_t const size : kSizes) {
       void* const dirty = Libc::malloc(size);
@@ -112,7 +112,7 @@ TYPED_TEST(ApiEntry, calloc_gives_zeroes_where_others_wrote) {
 }
 
 TYPED_TEST(ApiEntry, realloc_keeps_the_first_bytes_between_all_sizes) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   for (std::size_t const from : kSizes)
     for (std::size_t const to : kSizes) {
       if (to == 0) continue;
@@ -128,7 +128,7 @@ TYPED_TEST(ApiEntry, realloc_keeps_the_first_bytes_between_all_sizes) {
 }
 
 TYPED_TEST(ApiEntry, realloc_of_null_allocates_and_to_zero_frees) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   void* const block = Libc::realloc(nullptr, 100);
   ASSERT_NE(block, nullptr);
   std::size_t const held = Libc::mallinfo2().uordblks;
@@ -141,7 +141,7 @@ TYPED_TEST(ApiEntry, realloc_of_null_allocates_and_to_zero_frees) {
 }
 
 TYPED_TEST(ApiEntry, free_keeps_errno_and_takes_null) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   for (std::size_t const size : kSizes) {
     void* const block = Libc::malloc(size);
     errno = kMarker;
@@ -152,10 +152,10 @@ TYPED_TEST(ApiEntry, free_keeps_errno_and_takes_null) {
   EXPECT_EQ(errno, kMarker);
 }
 
-TYPED_TEST(ApiEntry, usable_size_of_null_is_zero) { EXPECT_EQ(TestFixture::Libc::malloc_usable_size(nullptr), 0u); }
+TYPED_TEST(ApiEntry, usable_size_of_null_is_zero) { EXPECT_EQ(LibcOf<TypeParam>::malloc_usable_size(nullptr), 0u); }
 
 TYPED_TEST(ApiEntry, trim_says_whether_it_gave_memory_back) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   void* const block = Libc::malloc(50 << 20);
   std::memset(block, 1, 50 << 20);
   Libc::free(block);
@@ -165,11 +165,11 @@ TYPED_TEST(ApiEntry, trim_says_whether_it_gave_memory_back) {
 
 TYPED_TEST(ApiEntry, mallopt_refuses_every_parameter) {
   for (int const parameter : {M_MXFAST, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX, 12345})
-    EXPECT_EQ(TestFixture::Libc::mallopt(parameter, 1), 0);
+    EXPECT_EQ(LibcOf<TypeParam>::mallopt(parameter, 1), 0);
 }
 
 TYPED_TEST(ApiEntry, mallinfo_counts_what_is_held) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   struct mallinfo2 const before = Libc::mallinfo2();
   void* const small = Libc::malloc(5000);
   void* const large = Libc::malloc(5 << 20);
@@ -197,7 +197,7 @@ TEST(ApiReport, mallinfo_shows_what_does_not_fit_as_the_largest_int) {
 }
 
 TYPED_TEST(ApiEntry, malloc_info_writes_a_document_for_options_zero_only) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   char* text = nullptr;
   std::size_t bytes = 0;
   std::FILE* const stream = open_memstream(&text, &bytes);

@@ -15,13 +15,13 @@ class ApiEntryThread : public ApiEntry<Mode> {};
 TYPED_TEST_SUITE(ApiEntryThread, Modes, ModeName);
 
 TYPED_TEST(ApiEntryThread, heap_of_an_ended_thread_serves_the_next_one) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   Libc::free(Libc::malloc(1));
   std::thread([] { Libc::free(Libc::malloc(1)); }).join();
-  auto const heaps = TestFixture::Process::core().statistics().heaps_now;
+  auto const heaps = ProcessOf<TypeParam>::core().statistics().heaps_now;
   for (int i = 0; i < 100; ++i) std::thread([] { Libc::free(Libc::malloc(1)); }).join();
-  EXPECT_EQ(TestFixture::Process::core().statistics().heaps_now, heaps);
-  EXPECT_GE(TestFixture::Process::core().statistics().heaps_parked_now, 1u);
+  EXPECT_EQ(ProcessOf<TypeParam>::core().statistics().heaps_now, heaps);
+  EXPECT_GE(ProcessOf<TypeParam>::core().statistics().heaps_parked_now, 1u);
 }
 
 // Destroyed after the heap is gone, because it is made before the heap is.
@@ -42,8 +42,8 @@ struct OutlivesHeap {
 };
 
 TYPED_TEST(ApiEntryThread, calls_after_the_threads_own_teardown_are_served) {
-  using Process = typename TestFixture::Process;
-  using Libc = typename TestFixture::Libc;
+  using Process = ProcessOf<TypeParam>;
+  using Libc = LibcOf<TypeParam>;
   Libc::free(Libc::malloc(1));
   int failures = 0;
   auto const parked = Process::core().statistics().heaps_parked_now;
@@ -59,7 +59,7 @@ TYPED_TEST(ApiEntryThread, calls_after_the_threads_own_teardown_are_served) {
 }
 
 TYPED_TEST(ApiEntryThread, thread_that_only_frees_keeps_errno_and_loses_nothing) {
-  using Libc = typename TestFixture::Libc;
+  using Libc = LibcOf<TypeParam>;
   std::vector<void*> blocks;
   std::size_t const before = Libc::mallinfo2().uordblks;
   for (int round = 0; round < 50; ++round)

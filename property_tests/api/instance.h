@@ -33,14 +33,16 @@ struct TestHost {
   }
 };
 
+template <class Mode>
+using ProcessOf = Runtime<Mode, Linux, TestHost>;
+template <class Mode>
+using LibcOf = Entry<ProcessOf<Mode>>;
+
 // The libc surface of one mode; typed tests run over `Modes`.
 template <class Mode>
 class ApiEntry : public testing::Test {
  protected:
-  using Process = Runtime<Mode, Linux, TestHost>;
-  using Libc = Entry<Process>;
-
-  void TearDown() override { EXPECT_TRUE(Process::core().validate(Process::heap())); }
+  void TearDown() override { EXPECT_TRUE(ProcessOf<Mode>::core().validate(ProcessOf<Mode>::heap())); }
 };
 
 using Modes = testing::Types<FastMode>;
