@@ -2,8 +2,12 @@
 // really the allocator.
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -72,6 +76,10 @@ TEST(ApiProcess, each_process_that_calls_exit_writes_its_report) {
   EXPECT_EQ(count_of(result.err, kHeading), 2) << result.err;
 }
 
+TEST(ApiProcess, children_forked_while_threads_allocate_allocate_too) {
+  expect_served(run_preloaded({kPrograms + "forks_with_threads"}, {"HAKMEM_STATS=1"}));
+}
+
 TEST(ApiProcess, no_report_is_written_unless_asked_for) {
   ChildResult const result = run_preloaded({kPrograms + "forks"});
   EXPECT_EQ(result.exit_code, 0);
@@ -112,6 +120,21 @@ TEST(ApiProcess, unknown_and_malformed_options_are_reported_and_the_program_goes
   EXPECT_NE(result.err.find("HAKMEM_SS_PREFAULT is \"banana\", must be off, populate, touch, ahead or background"),
             std::string::npos)
       << result.err;
+}
+
+// Runs as another user than the one who starts it: a program that AT_SECURE is set for.
+TEST(ApiProcess, options_are_ignored_in_a_program_with_more_rights_than_its_user) {
+  std::string const program = testing::TempDir() + "hakmem_set_user_id";
+  std::filesystem::copy_file(kPrograms + "calls_everything_static", program,
+                             std::filesystem::copy_options::overwrite_existing);
+  constexpr uid_t kNobody = 65534;
+  if (chown(program.c_str(), kNobody, kNobody) != 0) GTEST_SKIP() << "only root can make the program";
+  ASSERT_EQ(chmod(program.c_str(), 04755), 0);
+  ChildResult const result = run_child("", {program}, {"HAKMEM_STATS=1", "HAKMEM_NO_SUCH=1"});
+  std::filesystem::remove(program);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(count_of(result.err, kHeading), 1) << "that of malloc_stats";
+  EXPECT_EQ(count_of(result.err, "HAKMEM_NO_SUCH"), 0);
 }
 
 TEST(ApiProcess, help_lists_every_option) {
