@@ -24,8 +24,8 @@ constexpr OptionType bytes(std::uint64_t min, std::uint64_t max) noexcept {
   return {OptionType::Kind::kBytes, {}, min, max};
 }
 
-#define HAKMEM_OPTION(name, field, type, help)                                            \
-  Option{"HAKMEM_" #name, type, help,                                                     \
+#define HAKMEM_OPTION(name, field, type, help)                                                 \
+  Option{"HAKMEM_" #name, type, help,                                                          \
          [](Settings const& from) noexcept { return static_cast<std::uint64_t>(from.field); }, \
          [](Settings& to, std::uint64_t value) noexcept { to.field = static_cast<decltype(to.field)>(value); }},
 constexpr Option kOptions[] = {
@@ -52,12 +52,16 @@ constexpr std::string_view choice_at(std::string_view choices, std::uint64_t pos
 constexpr unsigned suffix_shift(char suffix) noexcept {
   switch (suffix) {
     case 'k':
-    case 'K': return 10;
+    case 'K':
+      return 10;
     case 'm':
-    case 'M': return 20;
+    case 'M':
+      return 20;
     case 'g':
-    case 'G': return 30;
-    default: return 0;
+    case 'G':
+      return 30;
+    default:
+      return 0;
   }
 }
 
@@ -162,9 +166,15 @@ std::span<Option const> option_table() noexcept { return kOptions; }
 OptionValue parse_option(OptionType const& type, std::string_view text) noexcept {
   OptionValue result{};
   switch (type.kind) {
-    case OptionType::Kind::kChoice: result = parse_choice(type.choices, text); break;
-    case OptionType::Kind::kNumber: result = parse_decimal(text); break;
-    case OptionType::Kind::kBytes: result = parse_bytes(text); break;
+    case OptionType::Kind::kChoice:
+      result = parse_choice(type.choices, text);
+      break;
+    case OptionType::Kind::kNumber:
+      result = parse_decimal(text);
+      break;
+    case OptionType::Kind::kBytes:
+      result = parse_bytes(text);
+      break;
   }
   return {result.valid && result.value >= type.min && result.value <= type.max, result.value};
 }
