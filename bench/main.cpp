@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> const words(argv + 1, argv + argc);
   for (ScenarioEntry const& entry : all_scenarios()) add_scenario(app, entry, words);
   add_compare_command(app);
+  add_allocators_command(app);
   try {
     app.parse(argc, argv);
   } catch (CLI::ParseError const& error) {

@@ -116,6 +116,11 @@ void write_json(std::string const& path, nlohmann::json const& document) {
   if (!file) throw std::runtime_error("cannot write " + path);
 }
 
+// A path that cannot be written fails at the start, not after minutes.
+void require_writable(std::string const& path) {
+  if (!std::ofstream(path, std::ios::app)) throw std::runtime_error("cannot write " + path);
+}
+
 // The plot script lies beside the program.
 void write_png(std::string const& path, nlohmann::json const& document) {
   fs::path const json = path + ".json.tmp";
@@ -129,7 +134,7 @@ void write_png(std::string const& path, nlohmann::json const& document) {
 void compare(Options const& options) {
   Candidates const candidates = chosen_allocators(options);
   for (std::string const& path : {options.json_file, options.png_file}) {
-    if (!path.empty()) write_json(path, nullptr);  // a path that cannot be written fails now, not after minutes
+    if (!path.empty()) require_writable(path);
   }
   print_allocators(candidates);
   nlohmann::json document = {{"runs", options.runs}, {"quick", options.quick}, {"cases", nlohmann::json::array()}};
@@ -147,7 +152,22 @@ void compare(Options const& options) {
   if (!failed.empty()) throw std::runtime_error("failed:" + failed);
 }
 
+// "NAME PATH" for each allocator that can be preloaded, for scripts.
+void list_allocators(bool hardened) {
+  for (Candidate const& candidate : find_candidates(hardened).found) {
+    if (!candidate.library.empty()) std::cout << candidate.name << " " << candidate.library << "\n";
+  }
+}
+
 }  // namespace
+
+void add_allocators_command(CLI::App& app) {
+  CLI::App* const command =
+      app.add_subcommand("allocators", "Lists name and path of each library that compare preloads");
+  auto const hardened = std::make_shared<bool>(false);
+  command->add_flag("--hardened", *hardened, "libhakmem-hardened.so too");
+  command->callback([hardened] { list_allocators(*hardened); });
+}
 
 void add_compare_command(CLI::App& app) {
   CLI::App* const command =

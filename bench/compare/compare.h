@@ -1,5 +1,5 @@
 // What it owns: the `compare` command - hak-bench runs itself as a child process over every allocator
-// that is there, interleaved, and reports the medians.
+// that is there, interleaved, and reports the medians. `allocators` lists what it would preload.
 #pragma once
 
 namespace CLI {
@@ -9,5 +9,6 @@ class App;
 namespace hakmem::bench {
 
 void add_compare_command(CLI::App& app);
+void add_allocators_command(CLI::App& app);
 
 }  // namespace hakmem::bench
