@@ -44,8 +44,7 @@ void Allocator<Mode, Os, Sync, G>::after_fork_in_parent() noexcept {
 }
 
 template <AllocatorMode Mode, OperatingSystem Os, class Sync, class G>
-void Allocator<Mode, Os, Sync, G>::after_fork_in_child(Heap* mine) noexcept {
-  directory_.keep_only(mine);
+void Allocator<Mode, Os, Sync, G>::after_fork_in_child() noexcept {
   global_.space.leftovers().reset_in_child();
   global_.for_each_inner_lock([](auto& lock) { lock.reset_in_child(); });
   global_.large.lock().reset_in_child();

@@ -19,8 +19,8 @@ enum class LockRank : std::uint8_t {
   kLarge,           // cached large blocks
   kSuperSlabDescriptors,
   kLargeDescriptors,
-  kMetadata,        // storage for descriptors
-  kLeftovers,       // ranges that the kernel refused to unmap
+  kMetadata,   // storage for descriptors
+  kLeftovers,  // ranges that the kernel refused to unmap
 };
 
 // The ranks this thread holds, as a bit set; kept only where HAKMEM_CHECKS is 1.
@@ -39,12 +39,14 @@ class Lock {
   void lock() noexcept {
     note_taking();
     std::uint32_t expected = kFree;
-    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) lock_slow();
+    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed))
+      lock_slow();
   }
 
   bool try_lock() noexcept {
     std::uint32_t expected = kFree;
-    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) return false;
+    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed))
+      return false;
     note_taking();
     return true;
   }

@@ -14,9 +14,9 @@ enum class HugePolicy : std::uint8_t { kNever, kAdvise, kCollapse, kHugetlb };
 struct Settings {
   PrefaultPolicy prefault = PrefaultPolicy::kOff;
   HugePolicy huge = HugePolicy::kNever;
-  std::uint32_t purge_delay_ms = 500;       // age at which free resident memory goes back
-  std::size_t warmup_bytes = 0;             // filled into the warm pool before the program needs it
-  std::size_t large_cache_bytes = 64 << 20; // freed large blocks kept for reuse
+  std::uint32_t purge_delay_ms = 500;        // age at which free resident memory goes back
+  std::size_t warmup_bytes = 0;              // filled into the warm pool before the program needs it
+  std::size_t large_cache_bytes = 64 << 20;  // freed large blocks kept for reuse
   bool stats_at_exit = false;
 };
 

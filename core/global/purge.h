@@ -81,8 +81,9 @@ class Purger {
       SlabSets const sets = SlabSets::from(word);
       taken = sets.free & sets.dirty & wanted;
       if (taken == 0) return;
-    } while (!super.slabs.compare_exchange_weak(word, SlabSets{SlabSets::from(word).free & ~taken, SlabSets::from(word).dirty}.word(),
-                                                std::memory_order_acquire, std::memory_order_relaxed));
+    } while (!super.slabs.compare_exchange_weak(
+        word, SlabSets{SlabSets::from(word).free & ~taken, SlabSets::from(word).dirty}.word(),
+        std::memory_order_acquire, std::memory_order_relaxed));
     std::uint32_t const clean = purge_runs(space, super.base, taken);
     do {
       word = super.slabs.load(std::memory_order_relaxed);

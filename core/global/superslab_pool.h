@@ -81,7 +81,8 @@ class SuperSlabPool {
     while (warm < bytes) {
       SuperSlab<C>* super = take_pooled(space);
       if (!super && !(super = map_new(space))) break;
-      PrefaultResult const result = hakmem::prefault<typename C::Os>({super->base, G::kSuperSlabBytes}, PrefaultPolicy::kPopulate);
+      PrefaultResult const result =
+          hakmem::prefault<typename C::Os>({super->base, G::kSuperSlabBytes}, PrefaultPolicy::kPopulate);
       filled.push_front(super);
       warm += result.populated_bytes;
       if (result.populated_bytes < G::kSuperSlabBytes) break;
@@ -111,7 +112,8 @@ class SuperSlabPool {
 
  private:
   SuperSlab<C>* map_batch(AddressSpace<C>& space, unsigned count) noexcept {
-    std::byte* const base = space.map(count * G::kSuperSlabBytes, G::kSuperSlabBytes, MapKind::kNormal, "hakmem SuperSlab");
+    std::byte* const base =
+        space.map(count * G::kSuperSlabBytes, G::kSuperSlabBytes, MapKind::kNormal, "hakmem SuperSlab");
     if (!base) return nullptr;
     SuperSlab<C>* first = nullptr;
     for (unsigned i = 0; i < count; ++i) {

@@ -55,7 +55,8 @@ class alignas(128) Heap {
   // A block from a slab's list; null: the list is empty (not: there is no memory).
   [[gnu::always_inline]] static Block<C>* pop(Slab<C>* slab) noexcept {
     Block<C>* const block = slab->free;
-    if (!block) [[unlikely]] return nullptr;
+    if (!block) [[unlikely]]
+      return nullptr;
     slab->free = block->next();
     ++slab->countdown;
     return block;
@@ -64,10 +65,10 @@ class alignas(128) Heap {
   // Takes back a block that heap `mine` owns; false: not mine, large, or null. The block goes on
   // its slab's list; when the count says so, the slab changes its state. `mine` is a reference to
   // the thread-local word, so that it is compared where it stands.
-  [[gnu::always_inline]] static bool try_release(Heap* const& mine, void* address) noexcept
-    requires SuperSlab<C>::kInBand
-  {
-    if (kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes)) [[unlikely]] return false;
+  [[gnu::always_inline]] static bool try_release(Heap* const& mine,
+                                                 void* address) noexcept requires SuperSlab<C>::kInBand {
+    if (kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes)) [[unlikely]]
+      return false;
     Slab<C>* const slab = SuperSlab<C>::in_band_slab_of(address);
     Heap* const owner = slab->owner.load(std::memory_order_relaxed);
     if (owner == mine) [[likely]] {
@@ -119,13 +120,12 @@ class alignas(128) Heap {
   Heap* prev = nullptr;
   Heap* all_next = nullptr;
   bool parked = false;
-  bool lost = false;  // in a forked child: the heap of a thread that does not exist there
 
  private:
   struct Bin {
     Slab<C>* active = nullptr;
-    Slab<C>* growing = nullptr;     // the one slab that is not carved to its end, if there is one
-    List<Slab<C>> partial;  // least recently queued first: those gathered most frees meanwhile
+    Slab<C>* growing = nullptr;  // the one slab that is not carved to its end, if there is one
+    List<Slab<C>> partial;       // least recently queued first: those gathered most frees meanwhile
   };
   struct Span {
     SuperSlab<C>* super = nullptr;
@@ -139,7 +139,8 @@ class alignas(128) Heap {
   [[gnu::always_inline]] static void push(Slab<C>* slab, Block<C>* block) noexcept {
     block->set_next(slab->free);
     slab->free = block;
-    if (--slab->countdown == 0) [[unlikely]] counted_down(slab);
+    if (--slab->countdown == 0) [[unlikely]]
+      counted_down(slab);
   }
   static void counted_down(Slab<C>* slab) noexcept;
 

@@ -158,8 +158,10 @@ void Heap<C>::change_state(Slab<C>* slab) noexcept {
     case SlabState::kPartial:
       bins_[slab->size_class].partial.remove(slab);
       return retire_span(slab);
-    case SlabState::kSingle: return retire_span(slab);
-    default: VERIFY(false, "free(): a block came back to a slab that has none out");
+    case SlabState::kSingle:
+      return retire_span(slab);
+    default:
+      VERIFY(false, "free(): a block came back to a slab that has none out");
   }
 }
 
@@ -243,7 +245,8 @@ void Heap<C>::mark_span(Slab<C>* head) noexcept {
 template <class C>
 void Heap<C>::retire_span(Slab<C>* head) noexcept {
   SuperSlab<C>* const super = head->super;
-  if (head->state != SlabState::kSingle && bins_[head->size_class].growing == head) bins_[head->size_class].growing = nullptr;
+  if (head->state != SlabState::kSingle && bins_[head->size_class].growing == head)
+    bins_[head->size_class].growing = nullptr;
   std::uint32_t const run = kernels::run_of_slabs(head->index, head->slabs);
   for (unsigned i = head->slabs; i-- > 0;) ::new (head + i) Slab<C>();
   super->return_run(run);
