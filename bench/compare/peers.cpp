@@ -1,6 +1,7 @@
 #include "bench/compare/peers.h"
 
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 
 #include "bench/compare/child.h"

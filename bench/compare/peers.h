@@ -1,7 +1,6 @@
 // What it owns: which allocators `compare` measures, and where their libraries are.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 

@@ -1,6 +1,5 @@
 #include "bench/harness/report.h"
 
-#include <algorithm>
 #include <chrono>
 #include <cstdarg>
 #include <cstdio>
