@@ -22,6 +22,7 @@ class Allocator {
 
  public:
   using Heap = hakmem::Heap<C>;
+  using Slab = hakmem::Slab<C>;
 
   constexpr Allocator() noexcept = default;
 
@@ -37,12 +38,12 @@ class Allocator {
   // The fast path of malloc, in three steps so that the exported function keeps to its budget:
   // active_slab() for sizes up to kDirectMax, pop(), and allocate_after_miss() when that is null.
   static constexpr std::size_t kDirectMax = G::kDirectMax;
-  [[gnu::always_inline]] static Slab<C>* active_slab(Heap* heap, std::size_t bytes) noexcept {
+  [[gnu::always_inline]] static Slab* active_slab(Heap* heap, std::size_t bytes) noexcept {
     return heap->active_slab(bytes);
   }
-  [[gnu::always_inline]] static void* pop(Slab<C>* slab) noexcept { return Heap::pop(slab); }
+  [[gnu::always_inline]] static void* pop(Slab* slab) noexcept { return Heap::pop(slab); }
   // Domain: attached.
-  void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab<C>* dry) noexcept {
+  void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab* dry) noexcept {
     return heap->allocate_after_miss(bytes, dry);
   }
   // The fast path of free; false: call release(). `heap` refers to the thread-local word.
@@ -135,9 +136,7 @@ class Allocator {
   static bool is_large(void const* address) noexcept {
     return kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes);
   }
-  Slab<C>* head_of(void const* address) const noexcept {
-    return Heap::slab_of(global_.space.registry(), address)->head();
-  }
+  Slab* head_of(void const* address) const noexcept { return Heap::slab_of(global_.space.registry(), address)->head(); }
   LargeBlock* find_large(void const* address) const noexcept { return global_.space.registry().find(address).large(); }
 
   std::size_t block_bytes(void const* block) const noexcept {
@@ -178,7 +177,7 @@ class Allocator {
       if (bytes <= G::kMediumMax || bytes > kernels::kMaxRequest) return nullptr;
       return global_.large.resize(global_.space, large, bytes);
     }
-    Slab<C>* const head = head_of(address);
+    Slab* const head = head_of(address);
     std::size_t const have = head->block_bytes;
     bool const own_single = head->owner.load(std::memory_order_relaxed) == heap && head->state == SlabState::kSingle;
     if (own_single && bytes > G::kClassMax && bytes <= G::kMediumMax)

@@ -12,7 +12,7 @@ namespace hakmem {
 
 // Lock order. A thread that holds rank r may take only ranks above r.
 enum class LockRank : std::uint8_t {
-  kThreadExit = 1,  // the heap that serves threads past their own teardown
+  kStart = 1,       // the first call of the process
   kHeaps,           // parked heaps and the list of all heaps
   kPurge,           // only ever tried, never waited for
   kPool,            // warm and cold SuperSlabs
