@@ -2,9 +2,11 @@
 """The installed package serves programs outside the project, by CMake and by pkg-config, shared and static, from any place.
 
   install.py --build DIR --consumer DIR   install from a build tree, move the prefix, build the consumer in each way and run it
+  install.py ... --control                do so without one of the installed files at a time: each must be missed
 """
 
 import argparse
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 EXPECTED_END = "saw 5 of 5 blocks"
+CONTROLS = ["hakmemConfig.cmake", "hakmemConfigVersion.cmake", "hakmemTargets.cmake", "hakmem.pc", "hakmem.h", "libhakmem.a", "libhakmem.so.0"]
 
 
 class Failure(Exception):
@@ -60,12 +63,16 @@ def with_pkg_config(prefix: Path, consumer: Path, scratch: Path) -> list[Path]:
     return [scratch / "shared_by_pkg_config", scratch / "static_by_pkg_config"]
 
 
-def check(build: Path, consumer: Path) -> None:
+def check(build: Path, consumer: Path, without: str | None = None) -> None:
+    """Raises Failure when a consumer does not build or does not run on the library."""
     scratch = Path(tempfile.mkdtemp(prefix="hakmem-install-"))
     try:
         prefix = install(build, scratch)
+        libraries = library_directory(prefix)
+        if without:
+            next(prefix.rglob(without)).unlink()
         for program in with_cmake(prefix, consumer, scratch) + with_pkg_config(prefix, consumer, scratch):
-            said = run(program, LD_LIBRARY_PATH=str(library_directory(prefix))).strip()
+            said = run(program, LD_LIBRARY_PATH=str(libraries)).strip()
             if not said.endswith(EXPECTED_END):
                 raise Failure(f"{program.name} says: {said}")
             print(f"ok  {program.name}: {said}")
@@ -73,13 +80,26 @@ def check(build: Path, consumer: Path) -> None:
         shutil.rmtree(scratch)
 
 
+def control(build: Path, consumer: Path) -> None:
+    check(build, consumer)
+    for name in CONTROLS:
+        try:
+            with contextlib.redirect_stdout(None):
+                check(build, consumer, without=name)
+        except Failure:
+            print(f"ok  {name} is missed")
+        else:
+            raise Failure(f"nobody misses {name}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=Path, required=True)
     parser.add_argument("--consumer", type=Path, required=True)
+    parser.add_argument("--control", action="store_true")
     arguments = parser.parse_args()
     try:
-        check(arguments.build, arguments.consumer.resolve())
+        (control if arguments.control else check)(arguments.build, arguments.consumer.resolve())
     except Failure as failure:
         print(failure)
         return 1

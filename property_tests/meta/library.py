@@ -125,6 +125,8 @@ def main() -> None:
         found = control()
     elif not (arguments.library and arguments.soname and arguments.symbols):
         parser.error("needs a library, --soname and --symbols, or --control")
+    elif not arguments.library.is_file():
+        parser.error(f"no such library: {arguments.library}")
     elif arguments.regenerate:
         arguments.symbols.write_text("\n".join(exported(arguments.library)) + "\n")
         found = []

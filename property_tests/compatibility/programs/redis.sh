@@ -5,7 +5,8 @@ server=$!
 client() { redis-cli -s "$PWD/socket" "$@"; }
 
 for ((i = 0; i < 100; i++)); do
-  [ -S socket ] && client ping >/dev/null 2>&1 && break
+  client ping >/dev/null 2>&1 && break
+  kill -0 "$server"
   sleep 0.1
 done
 under_test /usr/bin/redis-benchmark -s "$PWD/socket" -q -n 20000 -c 20 -P 8 -r 5000 -d 300 -t set,get,lpush,lpop,sadd,hset,zadd,mset |
