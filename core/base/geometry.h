@@ -39,6 +39,7 @@ struct DefaultShape {
   static constexpr std::size_t kClassMax = 64 * kKiB;   // a span of slabs holds several blocks
   static constexpr std::size_t kMediumMax = 1 * kMiB;   // a span of slabs holds one block
   static constexpr std::size_t kDirectMax = 2 * kKiB;   // found without computing the class
+  static constexpr std::size_t kCarveBytes = 4 * kKiB;  // carved at once: how far the heap runs ahead of use
   static constexpr unsigned kColours = 8;
 };
 
@@ -53,11 +54,13 @@ struct TinyShape {
   static constexpr std::size_t kClassMax = 1 * kKiB;
   static constexpr std::size_t kMediumMax = 16 * kKiB;
   static constexpr std::size_t kDirectMax = 1 * kKiB;
+  static constexpr std::size_t kCarveBytes = 1 * kKiB;
   static constexpr unsigned kColours = 2;
 };
 
 template <class Shape>
 struct Geometry : Shape {
+  using Shape::kCarveBytes;
   using Shape::kClassMax;
   using Shape::kColours;
   using Shape::kDirectMax;

@@ -17,7 +17,8 @@ enum class LockRank : std::uint8_t {
   kPurge,           // only ever tried, never waited for
   kPool,            // warm and cold SuperSlabs
   kLarge,           // cached large blocks
-  kRegistry,        // creation of registry leaves
+  kSuperSlabDescriptors,
+  kLargeDescriptors,
   kMetadata,        // storage for descriptors
   kLeftovers,       // ranges that the kernel refused to unmap
 };
@@ -27,11 +28,11 @@ inline thread_local std::uint32_t held_lock_ranks = 0;
 
 // A mutex of one word: 0 free, 1 held, 2 held and waited for. Waiting is the OS layer's
 // (`Os::wait`, `Os::wake_one`), so that it works before libc is initialised and in signal-safe
-// code.
-template <class Sync, class Os>
+// code. All zero when free, so that a global allocator needs no initialisation.
+template <class Sync, class Os, LockRank kRank>
 class Lock {
  public:
-  constexpr explicit Lock(LockRank rank) noexcept : rank_(rank) {}
+  constexpr Lock() noexcept = default;
   Lock(Lock const&) = delete;
   Lock& operator=(Lock const&) = delete;
 
@@ -72,20 +73,19 @@ class Lock {
     while (word_.exchange(kWaited, std::memory_order_acquire) != kFree) Os::wait(word_, kWaited);
   }
 
-  std::uint32_t rank_bit() const noexcept { return std::uint32_t{1} << static_cast<unsigned>(rank_); }
+  static constexpr std::uint32_t kRankBit = std::uint32_t{1} << static_cast<unsigned>(kRank);
 
   void note_taking() noexcept {
-    INVARIANT(held_lock_ranks < rank_bit());
-    if constexpr (kChecks) held_lock_ranks |= rank_bit();
+    INVARIANT(held_lock_ranks < kRankBit);
+    if constexpr (kChecks) held_lock_ranks |= kRankBit;
   }
   void note_releasing() noexcept {
-    INVARIANT((held_lock_ranks & rank_bit()) != 0);
-    if constexpr (kChecks) held_lock_ranks &= ~rank_bit();
+    INVARIANT((held_lock_ranks & kRankBit) != 0);
+    if constexpr (kChecks) held_lock_ranks &= ~kRankBit;
   }
 
   // protocol: any thread; acquire on taking and release on leaving publish what the lock guards.
   typename Sync::template Atomic<std::uint32_t> word_{kFree};
-  LockRank const rank_;
 };
 
 // Holds a lock for a scope.

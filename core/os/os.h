@@ -17,7 +17,7 @@ enum class OsError : std::uint8_t {
   kNone,
   kOutOfMemory,  // ENOMEM: no memory, no address space, or vm.max_map_count reached
   kUnsupported,  // EINVAL, ENOSYS, EOPNOTSUPP: this kernel does not know the request
-  kInterrupted,  // EINTR, EAGAIN: try again
+  kInterrupted,  // EINTR, EAGAIN, EBUSY: try again
   kBadAddress,   // EFAULT: the range cannot be populated
   kPoisoned,     // EHWPOISON: the range has broken memory
   kPermission,   // EPERM, EACCES
@@ -46,49 +46,70 @@ enum class MapKind : std::uint8_t {
 
 // `Os` is stateless: all functions are static. Sizes are bytes; ranges are whole pages.
 template <class Os>
-concept OperatingSystem = requires(void* address, void const* const_address, std::size_t bytes, char const* text, int fd,
-                                   std::atomic<std::uint32_t>& word, std::uint32_t value, void (*on_exit)(void*)) {
+concept OperatingSystem = requires(void* address, void const* const_address, std::size_t bytes, char const* text,
+                                   int fd, std::atomic<std::uint32_t>& word, std::uint32_t value,
+                                   void (*on_exit)(void*)) {
   // The run-time page size and the huge-page size (0: none).
-  { Os::page_bytes() } noexcept -> std::same_as<std::size_t>;
-  { Os::huge_page_bytes() } noexcept -> std::same_as<std::size_t>;
+  { Os::page_bytes() }
+  noexcept->std::same_as<std::size_t>;
+  { Os::huge_page_bytes() }
+  noexcept->std::same_as<std::size_t>;
 
   // Map near `address` (a hint, may be null); the result may lie elsewhere.
-  { Os::map(address, bytes, MapKind::kNormal) } noexcept -> std::same_as<OsMapping>;
+  { Os::map(address, bytes, MapKind::kNormal) }
+  noexcept->std::same_as<OsMapping>;
   // Unmap. kOutOfMemory: the kernel would have to split a mapping and may not; nothing happened.
-  { Os::unmap(address, bytes) } noexcept -> std::same_as<OsStatus>;
+  { Os::unmap(address, bytes) }
+  noexcept->std::same_as<OsStatus>;
   // Grow or shrink a mapping where it stands.
-  { Os::resize(address, bytes, bytes) } noexcept -> std::same_as<OsStatus>;
+  { Os::resize(address, bytes, bytes) }
+  noexcept->std::same_as<OsStatus>;
   // Move a mapping with its pages onto `to`, replacing what is mapped there; `bytes` old, new.
-  { Os::move(address, bytes, bytes, address) } noexcept -> std::same_as<OsStatus>;
+  { Os::move(address, bytes, bytes, address) }
+  noexcept->std::same_as<OsStatus>;
 
   // Access rights of a range.
-  { Os::protect_none(address, bytes) } noexcept -> std::same_as<OsStatus>;
-  { Os::protect_read_write(address, bytes) } noexcept -> std::same_as<OsStatus>;
+  { Os::protect_none(address, bytes) }
+  noexcept->std::same_as<OsStatus>;
+  { Os::protect_read_write(address, bytes) }
+  noexcept->std::same_as<OsStatus>;
 
   // Make all pages present and writable (MADV_POPULATE_WRITE).
-  { Os::populate_write(address, bytes) } noexcept -> std::same_as<OsStatus>;
+  { Os::populate_write(address, bytes) }
+  noexcept->std::same_as<OsStatus>;
   // Write to one page without changing it.
-  { Os::touch(address) } noexcept -> std::same_as<void>;
+  { Os::touch(address) }
+  noexcept->std::same_as<void>;
   // Give the pages back; the range stays mapped and reads as zero.
-  { Os::purge(address, bytes) } noexcept -> std::same_as<OsStatus>;
+  { Os::purge(address, bytes) }
+  noexcept->std::same_as<OsStatus>;
   // Huge pages: ask for them on later faults, ask for none, make them now.
-  { Os::advise_huge(address, bytes) } noexcept -> std::same_as<OsStatus>;
-  { Os::advise_no_huge(address, bytes) } noexcept -> std::same_as<OsStatus>;
-  { Os::collapse_huge(address, bytes) } noexcept -> std::same_as<OsStatus>;
+  { Os::advise_huge(address, bytes) }
+  noexcept->std::same_as<OsStatus>;
+  { Os::advise_no_huge(address, bytes) }
+  noexcept->std::same_as<OsStatus>;
+  { Os::collapse_huge(address, bytes) }
+  noexcept->std::same_as<OsStatus>;
   // A name for the mapping in /proc/PID/maps, where the kernel can; no failure is of interest.
-  { Os::name(address, bytes, text) } noexcept -> std::same_as<void>;
+  { Os::name(address, bytes, text) }
+  noexcept->std::same_as<void>;
 
   // Milliseconds of a monotonic clock.
-  { Os::now_ms() } noexcept -> std::same_as<std::uint64_t>;
+  { Os::now_ms() }
+  noexcept->std::same_as<std::uint64_t>;
   // Sleep while `word` holds `value` (may wake early); wake one sleeper.
-  { Os::wait(word, value) } noexcept -> std::same_as<void>;
-  { Os::wake_one(word) } noexcept -> std::same_as<void>;
+  { Os::wait(word, value) }
+  noexcept->std::same_as<void>;
+  { Os::wake_one(word) }
+  noexcept->std::same_as<void>;
   // Tell the processor that this thread waits for another one.
-  { Os::relax() } noexcept -> std::same_as<void>;
+  { Os::relax() }
+  noexcept->std::same_as<void>;
 
   // Write all of a text to a file descriptor, retrying; failure is ignored (there is nowhere to
   // report it).
-  { Os::write(fd, text, bytes) } noexcept -> std::same_as<void>;
+  { Os::write(fd, text, bytes) }
+  noexcept->std::same_as<void>;
 };
 
 }  // namespace hakmem

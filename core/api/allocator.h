@@ -1,0 +1,176 @@
+// What it owns: the composition - one allocator as one object, from the policies to the calls that
+// the libc surface is made of. It knows nothing of errno, thread-local storage or exported names.
+//
+// A thread passes the heap it is attached to; `unattached()` stands for none. Attaching and
+// detaching are explicit, so that tests drive any schedule on one thread.
+// Thread-safety: any thread, each heap by one thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "core/global/statistics.h"
+#include "core/heap/directory.h"
+#include "core/heap/heap_slow.h"
+
+namespace hakmem {
+
+template <AllocatorMode Mode, OperatingSystem Os, class Sync = StdSync, class G = DefaultGeometry>
+class Allocator {
+  using C = Config<Mode, Os, Sync, G>;
+
+ public:
+  using Heap = hakmem::Heap<C>;
+
+  constexpr Allocator() noexcept = default;
+
+  // Once, before the first attach.
+  void configure(Settings const& settings) noexcept { global_.space.settings = settings; }
+
+  static constexpr Heap* unattached() noexcept { return Heap::unattached(); }
+  // The heap for a thread: a parked one adopted, or a new one. Null: no memory.
+  Heap* attach() noexcept { return directory_.attach(global_); }
+  // The thread ends: its heap waits for the next thread. Domain: attached.
+  void detach(Heap* heap) noexcept { directory_.park(heap); }
+
+  // The fast path of malloc, in three steps so that the exported function keeps to its budget:
+  // active_slab() for sizes up to kDirectMax, pop(), and allocate_after_miss() when that is null.
+  static constexpr std::size_t kDirectMax = G::kDirectMax;
+  [[gnu::always_inline]] static Slab<C>* active_slab(Heap* heap, std::size_t bytes) noexcept {
+    return heap->active_slab(bytes);
+  }
+  [[gnu::always_inline]] static void* pop(Slab<C>* slab) noexcept { return Heap::pop(slab); }
+  // Domain: attached.
+  void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab<C>* dry) noexcept {
+    return heap->allocate_after_miss(bytes, dry);
+  }
+  // The fast path of free; false: call release(). `heap` refers to the thread-local word.
+  [[gnu::always_inline]] static bool try_release(Heap* const& heap, void* address) noexcept {
+    return Heap::try_release(heap, address);
+  }
+
+  // A block of at least `bytes`. Null: no memory, or more than kMaxRequest. Domain: attached.
+  void* allocate(Heap* heap, std::size_t bytes) noexcept {
+    bool zeroed = false;
+    return allocate_known(heap, bytes, zeroed);
+  }
+
+  // The same, all zero; memory that is known to be zero is not written.
+  void* allocate_zeroed(Heap* heap, std::size_t bytes) noexcept {
+    bool zeroed = false;
+    void* const block = allocate_known(heap, bytes, zeroed);
+    if (!block || zeroed) return block;
+    // A dirty large block: giving the pages back is cheaper than writing them all.
+    if (LargeBlock* const large = find_large(block); large && global_.large.zero(global_.space, large)) return block;
+    return std::memset(block, 0, bytes);
+  }
+
+  // Domain: alignment a power of two up to kMaxAlignment.
+  void* allocate_aligned(Heap* heap, std::size_t bytes, std::size_t alignment) noexcept {
+    if (alignment <= kMinAlignment) return allocate(heap, bytes);
+    bool zeroed = false;
+    if (bytes <= G::kMediumMax && alignment <= G::kMediumMax) return heap->allocate_aligned(bytes, alignment, zeroed);
+    return allocate_large(bytes, alignment, zeroed);
+  }
+
+  // Gives a block back. Null is fine; `heap` may be unattached().
+  void release(Heap* heap, void* address) noexcept {
+    if (!address) return;
+    if (!is_large(address)) return heap->release(head_of(address), address);
+    LargeBlock* const large = find_large(address);
+    VERIFY(large, "free(): the address belongs to no block");
+    global_.large.release(global_.space, large, Os::now_ms());
+  }
+
+  // A block with the same contents up to min(old, new) bytes; null: no memory, the old one stays.
+  // Domain: address is a block, bytes > 0.
+  void* reallocate(Heap* heap, void* address, std::size_t bytes) noexcept {
+    if (void* const same = resize_in_place(heap, address, bytes)) return same;
+    std::size_t const have = usable_bytes(address);
+    void* const moved = allocate(heap, bytes);
+    if (!moved) return bytes <= have ? address : nullptr;
+    std::memcpy(moved, address, have < bytes ? have : bytes);
+    release(heap, address);
+    return moved;
+  }
+
+  // Bytes that the client may use of a block.
+  std::size_t usable_bytes(void const* address) const noexcept {
+    if (!is_large(address)) return head_of(address)->block_bytes;
+    LargeBlock const* const large = find_large(address);
+    VERIFY(large, "malloc_usable_size(): the address belongs to no block");
+    return large->bytes;
+  }
+
+  // Gives free memory back at once; true if there was any. `heap`: the caller's own.
+  bool trim(Heap* heap) noexcept {
+    if (heap->attached()) heap->tidy();
+    directory_.scavenge();
+    return global_.trim();
+  }
+
+  // Makes SuperSlabs resident ahead of need; returns the bytes that are.
+  std::size_t warm_up(std::size_t bytes) noexcept { return global_.pool.warm_up(global_.space, bytes, Os::now_ms()); }
+
+  Statistics statistics() noexcept;
+
+  // Fork: all locks are held across it, so that the child sees them free and what they guard
+  // whole (invariant F1). `mine`: the forking thread's heap in the child.
+  void before_fork() noexcept;
+  void after_fork_in_parent() noexcept;
+  void after_fork_in_child(Heap* mine) noexcept;
+
+  // Walks the heap and everything shared. Domain: no other thread is inside the allocator.
+  bool validate(Heap* heap) noexcept {
+    return (!heap->attached() || heap->validate()) && global_.pool.validate() && global_.large.validate();
+  }
+
+  Global<C>& global() noexcept { return global_; }
+
+ private:
+  static bool is_large(void const* address) noexcept {
+    return kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes);
+  }
+  Slab<C>* head_of(void const* address) const noexcept {
+    return Heap::slab_of(global_.space.registry(), address)->head();
+  }
+  LargeBlock* find_large(void const* address) const noexcept { return global_.space.registry().find(address).large(); }
+
+  void* allocate_known(Heap* heap, std::size_t bytes, bool& zeroed) noexcept {
+    if (bytes <= G::kMediumMax) [[likely]] return heap->allocate(bytes, zeroed);
+    return allocate_large(bytes, kMinAlignment, zeroed);
+  }
+
+  void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
+    if (bytes > kernels::kMaxRequest) return nullptr;
+    std::size_t const least = bytes == 0 ? 1 : bytes;
+    global_.tick();
+    void* const block = global_.large.allocate(global_.space, least, alignment, zeroed);
+    if (block || !global_.trim()) return block;
+    return global_.large.allocate(global_.space, least, alignment, zeroed);
+  }
+
+  // A block keeps its place while it uses more than half of it.
+  void* resize_in_place(Heap* heap, void* address, std::size_t bytes) noexcept {
+    if (is_large(address)) {
+      LargeBlock* const large = find_large(address);
+      VERIFY(large, "realloc(): the address belongs to no block");
+      if (bytes <= G::kMediumMax || bytes > kernels::kMaxRequest) return nullptr;
+      return global_.large.resize(global_.space, large, bytes);
+    }
+    Slab<C>* const head = head_of(address);
+    std::size_t const have = head->block_bytes;
+    bool const own_single =
+        head->owner.load(std::memory_order_relaxed) == heap && head->state == SlabState::kSingle;
+    if (own_single && bytes > G::kClassMax && bytes <= G::kMediumMax) return heap->resize_single(head, bytes) ? address : nullptr;
+    return bytes <= have && (bytes > have / 2 || have <= 2 * G::kQuantum) ? address : nullptr;
+  }
+
+  Global<C> global_;
+  HeapDirectory<C> directory_;
+};
+
+}  // namespace hakmem
+
+#include "core/api/allocator_cold.h"

@@ -1,0 +1,200 @@
+// What it owns: blocks too large for a SuperSlab. Each has its own mapping, aligned to a SuperSlab
+// so that one test on the low bits of a pointer tells it from all others, and a descriptor found
+// through the registry. A bounded cache keeps freed mappings for reuse.
+// Invariants: a block is in the registry exactly while a client holds it.
+// Thread-safety: any thread; the lock is never held across a system call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/list.h"
+#include "core/global/address_space.h"
+
+namespace hakmem {
+
+struct LargeBlock {
+  std::byte* base = nullptr;
+  std::size_t bytes = 0;  // mapped, whole pages
+  LargeBlock* next = nullptr;
+  LargeBlock* prev = nullptr;
+  std::uint64_t freed_at_ms = 0;
+};
+
+template <class C>
+class LargeBlocks {
+  using G = typename C::Geo;
+  using Os = typename C::Os;
+
+ public:
+  using Mutex = typename C::template Lock<LockRank::kLarge>;
+  using Descriptors = ObjectPool<C, LargeBlock, LockRank::kLargeDescriptors>;
+  static constexpr unsigned kCacheMax = 16;
+
+  constexpr LargeBlocks() noexcept = default;
+
+  // `zeroed` says whether the block is known to read as zero. Null: no memory.
+  void* allocate(AddressSpace<C>& space, std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
+    std::size_t const wanted = kernels::align_up(bytes, Os::page_bytes());
+    LargeBlock* block = take_cached(wanted, alignment);
+    zeroed = block == nullptr;
+    if (block) {
+      cache_hits_.add(1);
+    } else {
+      block = map_block(space, wanted, alignment < G::kSuperSlabBytes ? G::kSuperSlabBytes : alignment);
+      if (!block) return nullptr;
+    }
+    if (!space.enter(block->base, RegistryEntry<C>(block))) {
+      discard(space, block);
+      return nullptr;
+    }
+    count_in(block->bytes);
+    allocated_.add(1);
+    return block->base;
+  }
+
+  // Makes the pages of a block read as zero again.
+  bool zero(AddressSpace<C>& space, LargeBlock* block) noexcept { return space.purge(block->base, block->bytes); }
+
+  void release(AddressSpace<C>& space, LargeBlock* block, std::uint64_t now_ms) noexcept {
+    space.registry().remove(block->base);
+    count_out(block->bytes);
+    if (block->bytes > space.settings.large_cache_bytes / 2) return discard(space, block);
+    block->freed_at_ms = now_ms;
+    {
+      Locked guard(lock_);
+      cache_.push_front(block);
+      cached_bytes_ += block->bytes;
+      ++cached_count_;
+    }
+    while (LargeBlock* const victim = evict(space.settings.large_cache_bytes, kCacheMax)) discard(space, victim);
+  }
+
+  // Grows or shrinks in place or by moving pages; null: not possible, the block is unchanged.
+  void* resize(AddressSpace<C>& space, LargeBlock* block, std::size_t bytes) noexcept {
+    std::size_t const wanted = kernels::align_up(bytes, Os::page_bytes());
+    std::size_t const before = block->bytes;
+    if (wanted != before && !Os::resize(block->base, before, wanted).ok()) {
+      if (wanted < before) return block->base;  // the kernel would not split: keep the tail
+      if (!move(space, block, wanted)) return nullptr;
+    }
+    space.account_resized(before, wanted);
+    count_out(before);
+    count_in(wanted);
+    block->bytes = wanted;
+    return block->base;
+  }
+
+  // Unmaps up to `limit` cached blocks that are at least `age_ms` old; returns how many.
+  unsigned purge(AddressSpace<C>& space, std::uint64_t now_ms, std::uint64_t age_ms, unsigned limit) noexcept {
+    unsigned done = 0;
+    for (; done < limit; ++done) {
+      LargeBlock* victim = nullptr;
+      {
+        Locked guard(lock_);
+        victim = cache_.last();
+        if (!victim || now_ms - victim->freed_at_ms < age_ms) break;
+        uncache(victim);
+      }
+      discard(space, victim);
+    }
+    return done;
+  }
+
+  struct Counts {
+    std::uint64_t blocks, bytes, allocated, cache_hits, cached_bytes;
+  };
+  Counts counts() noexcept {
+    Locked guard(lock_);
+    return {blocks_.get(), bytes_.get(), allocated_.get(), cache_hits_.get(), cached_bytes_};
+  }
+
+  Mutex& lock() noexcept { return lock_; }
+  Descriptors& descriptors() noexcept { return descriptors_; }
+
+  bool validate() noexcept {
+    Locked guard(lock_);
+    return cache_.validate();
+  }
+
+ private:
+  LargeBlock* map_block(AddressSpace<C>& space, std::size_t bytes, std::size_t alignment) noexcept {
+    bool fresh = false;
+    LargeBlock* const block = descriptors_.take(space.arena(), fresh);
+    if (!block) return nullptr;
+    block->base = space.map(bytes, alignment, MapKind::kNormal, "hakmem large");
+    block->bytes = bytes;
+    if (block->base) return block;
+    descriptors_.put_back(block);
+    return nullptr;
+  }
+
+  void discard(AddressSpace<C>& space, LargeBlock* block) noexcept {
+    space.release(block->base, block->bytes);
+    descriptors_.put_back(block);
+  }
+
+  // Moves the pages to a new aligned place of the wanted size. The registry keeps up.
+  bool move(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept {
+    std::byte* const target = space.map(wanted, G::kSuperSlabBytes, MapKind::kReserve, "hakmem large");
+    if (!target) return false;
+    if (!space.enter(target, RegistryEntry<C>(block))) {
+      space.release(target, wanted);
+      return false;
+    }
+    if (!Os::move(block->base, block->bytes, wanted, target).ok()) {
+      space.registry().remove(target);
+      space.release(target, wanted);
+      return false;
+    }
+    space.registry().remove(block->base);
+    space.account_resized(wanted, 0);  // the reservation was replaced by the moved mapping
+    block->base = target;
+    return true;
+  }
+
+  // The smallest cached block that fits with at most a quarter to spare.
+  LargeBlock* take_cached(std::size_t wanted, std::size_t alignment) noexcept {
+    Locked guard(lock_);
+    LargeBlock* best = nullptr;
+    for (LargeBlock* block = cache_.first(); block; block = block->next) {
+      bool const fits = block->bytes >= wanted && block->bytes - wanted <= wanted / 4 &&
+                        kernels::is_aligned(reinterpret_cast<std::uintptr_t>(block->base), alignment);
+      if (fits && (!best || block->bytes < best->bytes)) best = block;
+    }
+    if (best) uncache(best);
+    return best;
+  }
+
+  LargeBlock* evict(std::size_t max_bytes, unsigned max_count) noexcept {
+    Locked guard(lock_);
+    if (cached_bytes_ <= max_bytes && cached_count_ <= max_count) return nullptr;
+    LargeBlock* const victim = cache_.last();
+    uncache(victim);
+    return victim;
+  }
+
+  void uncache(LargeBlock* block) noexcept {
+    cache_.remove(block);
+    cached_bytes_ -= block->bytes;
+    --cached_count_;
+  }
+
+  void count_in(std::size_t bytes) noexcept {
+    blocks_.add(1);
+    bytes_.add(bytes);
+  }
+  void count_out(std::size_t bytes) noexcept {
+    blocks_.subtract(1);
+    bytes_.subtract(bytes);
+  }
+
+  Mutex lock_;
+  List<LargeBlock> cache_;  // most recently freed first
+  std::uint64_t cached_bytes_ = 0;
+  unsigned cached_count_ = 0;
+  Descriptors descriptors_;
+  Counter<C> blocks_, bytes_, allocated_, cache_hits_;
+};
+
+}  // namespace hakmem

@@ -1,0 +1,102 @@
+// What it owns: memory for our own descriptors. It is mapped in chunks, handed out by bumping and
+// never unmapped; `ObjectPool` recycles objects of one type, so descriptors are type-stable.
+// Thread-safety: any thread; no lock is held while mapping.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "core/base/kernels.h"
+#include "core/base/lock.h"
+#include "core/mode/config.h"
+
+namespace hakmem {
+
+template <class C>
+class MetadataArena {
+ public:
+  using Mutex = typename C::template Lock<LockRank::kMetadata>;
+  static constexpr std::size_t kChunkBytes = 256 * kKiB;
+
+  constexpr MetadataArena() noexcept = default;
+
+  // Zeroed memory, or null when the system has none. Domain: alignment at most a page.
+  void* allocate(std::size_t bytes, std::size_t alignment) noexcept {
+    for (;;) {
+      {
+        Locked guard(lock_);
+        if (void* const memory = bump(bytes, alignment)) return memory;
+      }
+      std::size_t const chunk = kernels::align_up(bytes > kChunkBytes ? bytes : kChunkBytes, C::Os::page_bytes());
+      OsMapping const mapping = C::Os::map(nullptr, chunk, MapKind::kNormal);
+      if (!mapping.ok()) return nullptr;
+      C::Os::name(mapping.address, chunk, "hakmem metadata");
+      // Two threads may map at once: the later chunk replaces the earlier one's rest, which is
+      // at most one chunk of untouched address space.
+      Locked guard(lock_);
+      cursor_ = reinterpret_cast<std::uintptr_t>(mapping.address);
+      end_ = cursor_ + chunk;
+      mapped_bytes_ += chunk;
+      if (void* const memory = bump(bytes, alignment)) return memory;
+    }
+  }
+
+  std::size_t mapped_bytes() noexcept {
+    Locked guard(lock_);
+    return mapped_bytes_;
+  }
+
+  Mutex& lock() noexcept { return lock_; }
+
+ private:
+  void* bump(std::size_t bytes, std::size_t alignment) noexcept {
+    std::uintptr_t const start = kernels::align_up(cursor_, alignment);
+    if (start + bytes > end_) return nullptr;
+    cursor_ = start + bytes;
+    return reinterpret_cast<void*>(start);
+  }
+
+  Mutex lock_;
+  std::uintptr_t cursor_ = 0;
+  std::uintptr_t end_ = 0;
+  std::size_t mapped_bytes_ = 0;
+};
+
+// Objects of one type with a member `next`, recycled last in, first out.
+template <class C, class T, LockRank kRank>
+class ObjectPool {
+ public:
+  using Mutex = typename C::template Lock<kRank>;
+
+  constexpr ObjectPool() noexcept = default;
+
+  // A recycled object as it was put back, or a newly constructed one (`fresh`); null: no memory.
+  T* take(MetadataArena<C>& arena, bool& fresh) noexcept {
+    {
+      Locked guard(lock_);
+      if (T* const object = first_) {
+        first_ = object->next;
+        fresh = false;
+        return object;
+      }
+    }
+    fresh = true;
+    void* const memory = arena.allocate(sizeof(T), alignof(T));
+    return memory ? ::new (memory) T() : nullptr;
+  }
+
+  void put_back(T* object) noexcept {
+    Locked guard(lock_);
+    object->next = first_;
+    first_ = object;
+  }
+
+  Mutex& lock() noexcept { return lock_; }
+
+ private:
+  Mutex lock_;
+  T* first_ = nullptr;
+};
+
+}  // namespace hakmem

@@ -1,0 +1,179 @@
+// What it owns: one thread's allocator - the SuperSlabs it holds, for each size class the slab
+// that malloc takes from (the *active* one) and the queue of others with room, and the fast paths.
+//
+// The fast path of malloc is: size -> active slab (one table for all direct sizes) -> pop. That of
+// free is: pointer -> slab metadata (one mask) -> mine? -> push, count down. A thread starts with a
+// constant heap, `unattached()`, whose active slabs are all the same empty one and which owns
+// nothing, so neither path asks whether there is a heap.
+//
+// Ownership: blocks, slabs and SuperSlabs of a heap are changed by one thread at a time: the one
+// it is attached to, or, while it is parked, the one that took it off the list (invariant R2).
+// Other threads only push to `inbox`.
+// Thread-safety: as above.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/list.h"
+#include "core/global/global.h"
+#include "core/heap/outbox.h"
+#include "core/slab/remote_queue.h"
+#include "core/slab/superslab.h"
+
+namespace hakmem {
+
+template <class C>
+class HeapDirectory;
+
+template <class C>
+class alignas(128) Heap {
+  using G = typename C::Geo;
+
+ public:
+  constexpr Heap() noexcept {
+    for (Slab<C>*& entry : direct_) entry = &no_slab;
+    for (Bin& bin : bins_) bin.active = &no_slab;
+  }
+
+  // The heap of a thread that has none.
+  static constexpr Heap* unattached() noexcept { return &no_heap; }
+  bool attached() const noexcept { return this != &no_heap; }
+
+  void bind(Global<C>& global, HeapDirectory<C>& directory) noexcept {
+    global_ = &global;
+    directory_ = &directory;
+  }
+
+  // --- fast paths -----------------------------------------------------------------------------
+
+  // The slab that malloc takes blocks of `size` bytes from. Domain: size <= kDirectMax.
+  [[gnu::always_inline]] Slab<C>* active_slab(std::size_t size) const noexcept {
+    return direct_[(size + G::kQuantum - 1) / G::kQuantum];
+  }
+
+  // A block from a slab's list; null: the list is empty (not: there is no memory).
+  [[gnu::always_inline]] static Block<C>* pop(Slab<C>* slab) noexcept {
+    Block<C>* const block = slab->free;
+    if (!block) [[unlikely]] return nullptr;
+    slab->free = block->next();
+    ++slab->countdown;
+    return block;
+  }
+
+  // Takes back a block that heap `mine` owns; false: not mine, large, or null. The block goes on
+  // its slab's list; when the count says so, the slab changes its state. `mine` is a reference to
+  // the thread-local word, so that it is compared where it stands.
+  [[gnu::always_inline]] static bool try_release(Heap* const& mine, void* address) noexcept
+    requires SuperSlab<C>::kInBand
+  {
+    if (kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes)) [[unlikely]] return false;
+    Slab<C>* const slab = SuperSlab<C>::in_band_slab_of(address);
+    Heap* const owner = slab->owner.load(std::memory_order_relaxed);
+    if (owner == mine) [[likely]] {
+      push(slab, static_cast<Block<C>*>(address));
+      return true;
+    }
+    return false;
+  }
+
+  // --- everything else (heap_slow.h) ----------------------------------------------------------
+
+  // Null: no memory. `zeroed`: the block is known to read as zero.
+  void* allocate(std::size_t size, bool& zeroed) noexcept;
+  // After pop() found nothing in `dry`, the active slab for `size`.
+  void* allocate_after_miss(std::size_t size, Slab<C>* dry) noexcept;
+  void* allocate_aligned(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
+  // Any block but a large one, of any heap, given with the head of its span.
+  void release(Slab<C>* head, void* address) noexcept;
+  // Extends or cuts a span of one block where it stands; false: unchanged.
+  bool resize_single(Slab<C>* head, std::size_t size) noexcept;
+
+  // The metadata of the slab that an address lies in. Domain: inside a SuperSlab.
+  static Slab<C>* slab_of(Registry<C> const& registry, void const* address) noexcept {
+    if constexpr (SuperSlab<C>::kInBand) return SuperSlab<C>::in_band_slab_of(address);
+    auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
+    return registry.find(address).super_slab()->slab(static_cast<unsigned>(offset >> G::kSlabShift));
+  }
+
+  RemoteQueue<C>& inbox() noexcept { return inbox_; }
+
+  // Takes in what other threads freed.
+  void drain_inbox() noexcept;
+  // Sends out what this thread freed, takes in the inbox and gives every empty SuperSlab to the
+  // pool; for parking, scavenging and trimming. True if a SuperSlab went.
+  bool tidy() noexcept;
+
+  // Walks all lists and slabs.
+  bool validate() noexcept;
+
+  struct Counts {
+    std::uint64_t handed_out = 0;
+    std::uint64_t singles = 0;
+  };
+  Counts counts() const noexcept { return {handed_out_.get(), singles_.get()}; }
+  std::uint64_t remote_batches() const noexcept { return outbox_.batches(); }
+
+  // Directory links, under its lock.
+  Heap* next = nullptr;  // parked
+  Heap* prev = nullptr;
+  Heap* all_next = nullptr;
+  bool parked = false;
+  bool lost = false;  // in a forked child: the heap of a thread that does not exist there
+
+ private:
+  struct Bin {
+    Slab<C>* active = nullptr;
+    Slab<C>* growing = nullptr;     // the one slab that is not carved to its end, if there is one
+    List<Slab<C>> partial;  // least recently queued first: those gathered most frees meanwhile
+  };
+  struct Span {
+    SuperSlab<C>* super = nullptr;
+    unsigned first = 0;
+    bool zeroed = false;
+  };
+
+  static constinit Slab<C> no_slab;  // no block, no room
+  static constinit Heap no_heap;
+
+  [[gnu::always_inline]] static void push(Slab<C>* slab, Block<C>* block) noexcept {
+    block->set_next(slab->free);
+    slab->free = block;
+    if (--slab->countdown == 0) [[unlikely]] counted_down(slab);
+  }
+  static void counted_down(Slab<C>* slab) noexcept;
+
+  void* allocate_class(unsigned index, bool& zeroed) noexcept;
+  void* allocate_single(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
+  void* refill(unsigned index, bool& zeroed) noexcept;
+  void* carve(Slab<C>* slab, bool& zeroed) noexcept;
+  void activate(unsigned index, Slab<C>* slab) noexcept;
+  void set_active(unsigned index, Slab<C>* slab) noexcept;
+  void change_state(Slab<C>* slab) noexcept;
+  void retire_empty_actives() noexcept;
+
+  Span take_span(unsigned count, unsigned step, bool whole) noexcept;
+  Slab<C>* make_span(Span span, unsigned count, std::size_t block_bytes, unsigned index) noexcept;
+  void retire_span(Slab<C>* head) noexcept;
+  void mark_span(Slab<C>* head) noexcept;
+  void list_available(SuperSlab<C>* super) noexcept;
+  void list_full(SuperSlab<C>* super) noexcept;
+  SuperSlab<C>* acquire_super_slab() noexcept;
+  void give_back(SuperSlab<C>* super) noexcept;
+
+  Slab<C>* direct_[G::kDirectEntries];
+  Bin bins_[G::kClassCount];
+  List<SuperSlab<C>> available_, full_;  // full: every slab is in a span
+  Global<C>* global_ = nullptr;
+  HeapDirectory<C>* directory_ = nullptr;
+  Outbox<C> outbox_;
+  Counter<C> handed_out_, singles_;
+  alignas(64) RemoteQueue<C> inbox_;  // a line of its own: other threads write it
+};
+
+template <class C>
+constinit Slab<C> Heap<C>::no_slab{};
+template <class C>
+constinit Heap<C> Heap<C>::no_heap{};
+
+}  // namespace hakmem

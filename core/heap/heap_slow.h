@@ -1,0 +1,341 @@
+// What it owns: what a heap does off its fast paths - refilling a class, slabs that became full,
+// useful again or empty, spans and SuperSlabs.
+// Thread-safety: as core/heap/heap.h.
+#pragma once
+
+#include <algorithm>
+
+#include "core/heap/directory.h"
+#include "core/heap/heap.h"
+
+namespace hakmem {
+
+// --- allocation --------------------------------------------------------------------------------
+
+template <class C>
+void* Heap<C>::allocate(std::size_t size, bool& zeroed) noexcept {
+  if (size <= G::kClassMax) return allocate_class(kernels::class_of_size<G>(size), zeroed);
+  return allocate_single(size, 1, zeroed);
+}
+
+template <class C>
+void* Heap<C>::allocate_after_miss(std::size_t size, Slab<C>* dry) noexcept {
+  bool zeroed = false;
+  return refill(dry == &no_slab ? kernels::class_of_size<G>(size) : dry->size_class, zeroed);
+}
+
+template <class C>
+void* Heap<C>::allocate_aligned(std::size_t size, std::size_t alignment, bool& zeroed) noexcept {
+  unsigned const index = kernels::class_of_aligned_size<G>(size, alignment);
+  if (index < G::kClassCount) return allocate_class(index, zeroed);
+  return allocate_single(size, alignment, zeroed);
+}
+
+template <class C>
+void* Heap<C>::allocate_class(unsigned index, bool& zeroed) noexcept {
+  if (Block<C>* const block = pop(bins_[index].active)) {
+    zeroed = false;
+    return block;
+  }
+  return refill(index, zeroed);
+}
+
+// In this order: what other threads gave back, a slab with enough free blocks, what is not carved
+// yet, a new slab. The inbox comes first: looking costs one load, and blocks in it are resident.
+// Carving comes after reuse: it is what makes the heap grow.
+template <class C>
+void* Heap<C>::refill(unsigned index, bool& zeroed) noexcept {
+  zeroed = false;
+  Bin& bin = bins_[index];
+  if (!inbox_.empty()) {
+    drain_inbox();
+    if (Block<C>* const block = pop(bin.active)) return block;
+  }
+  if (Slab<C>* const partial = bin.partial.pop_front()) {
+    activate(index, partial);
+    return pop(partial);
+  }
+  if (!bin.growing) {
+    unsigned const count = kernels::slabs_of_class<G>(index);
+    Span const span = take_span(count, 1, false);
+    if (!span.super) return nullptr;
+    bin.growing = make_span(span, count, kernels::size_of_class<G>(index), index);
+  }
+  if (bin.active != bin.growing) activate(index, bin.growing);
+  if (Block<C>* const block = pop(bin.active)) return block;
+  return carve(bin.active, zeroed);
+}
+
+template <class C>
+void* Heap<C>::carve(Slab<C>* slab, bool& zeroed) noexcept {
+  unsigned const before = slab->carved;
+  Block<C>* const block = slab->carve(G::kCarveBytes);
+  handed_out_.add_alone(slab->carved - before);
+  zeroed = slab->zeroed;
+  if (!slab->has_room()) bins_[slab->size_class].growing = nullptr;
+  return block;
+}
+
+// Makes a slab that is in no queue the one that malloc takes from; the one before has no free
+// block left and waits for some to come back.
+template <class C>
+void Heap<C>::activate(unsigned index, Slab<C>* slab) noexcept {
+  if (Slab<C>* const before = bins_[index].active; before != &no_slab) {
+    INVARIANT(before->free == nullptr && before->used() == before->carved);
+    before->state = SlabState::kFull;
+    before->countdown = before->regain();
+  }
+  std::uint32_t const used = slab->used();
+  handed_out_.add_alone(slab->carved - used);
+  slab->state = SlabState::kActive;
+  slab->countdown = used + 1;
+  set_active(index, slab);
+}
+
+template <class C>
+void* Heap<C>::allocate_single(std::size_t size, std::size_t alignment, bool& zeroed) noexcept {
+  unsigned const count = static_cast<unsigned>((size + G::kSlabBytes - 1) / G::kSlabBytes);
+  unsigned const step = static_cast<unsigned>((alignment + G::kSlabBytes - 1) / G::kSlabBytes);
+  if (!inbox_.empty()) drain_inbox();
+  Span const span = take_span(count, step, true);
+  if (!span.super) return nullptr;
+  Slab<C>* const slab = make_span(span, count, count * G::kSlabBytes, 0);
+  slab->state = SlabState::kSingle;
+  slab->countdown = slab->carved = 1;
+  zeroed = span.zeroed;
+  singles_.add_alone(1);
+  return slab->start();
+}
+
+template <class C>
+void Heap<C>::set_active(unsigned index, Slab<C>* slab) noexcept {
+  bins_[index].active = slab;
+  std::size_t const size = kernels::size_of_class<G>(index);
+  if (size > G::kDirectMax) return;
+  std::size_t const below = index == 0 ? 0 : kernels::size_of_class<G>(index - 1) / G::kQuantum + 1;
+  for (std::size_t entry = below; entry <= size / G::kQuantum; ++entry) direct_[entry] = slab;
+}
+
+// --- release -----------------------------------------------------------------------------------
+
+template <class C>
+void Heap<C>::release(Slab<C>* head, void* address) noexcept {
+  Heap* const owner = head->owner.load(std::memory_order_relaxed);
+  VERIFY(owner, "free(): the address belongs to no block");
+  auto* const block = static_cast<Block<C>*>(address);
+  if (owner == this) return push(head, block);
+  if (attached()) return outbox_.put(owner, block, head->block_bytes);
+  BlockChain<C> chain;
+  chain.push(block);
+  owner->inbox().push(chain);
+}
+
+template <class C>
+void Heap<C>::drain_inbox() noexcept {
+  for (Block<C>* block = inbox_.take_all(); block;) {
+    Block<C>* const following = block->next();
+    push(slab_of(global_->space.registry(), block)->head(), block);
+    block = following;
+  }
+}
+
+// Who owns the slab is read again: the fast path of free keeps nothing in registers for this.
+template <class C>
+[[gnu::noinline]] void Heap<C>::counted_down(Slab<C>* slab) noexcept {
+  slab->owner.load(std::memory_order_relaxed)->change_state(slab);
+}
+
+template <class C>
+void Heap<C>::change_state(Slab<C>* slab) noexcept {
+  switch (slab->state) {
+    case SlabState::kFull: {
+      std::uint32_t const used = slab->used();
+      if (used == 0) return retire_span(slab);
+      slab->state = SlabState::kPartial;
+      slab->countdown = used;
+      return bins_[slab->size_class].partial.push_back(slab);
+    }
+    case SlabState::kPartial:
+      bins_[slab->size_class].partial.remove(slab);
+      return retire_span(slab);
+    case SlabState::kSingle: return retire_span(slab);
+    default: VERIFY(false, "free(): a block came back to a slab that has none out");
+  }
+}
+
+template <class C>
+void Heap<C>::retire_empty_actives() noexcept {
+  for (unsigned index = 0; index < G::kClassCount; ++index) {
+    Slab<C>* const slab = bins_[index].active;
+    if (slab == &no_slab || slab->used() != 0) continue;
+    set_active(index, &no_slab);
+    retire_span(slab);
+  }
+}
+
+// --- spans -------------------------------------------------------------------------------------
+
+template <class C>
+typename Heap<C>::Span Heap<C>::take_span(unsigned count, unsigned step, bool whole) noexcept {
+  constexpr unsigned kProbes = 16;
+  outbox_.flush_all();
+  Span span;
+  SuperSlab<C>* super = available_.first();
+  for (unsigned probe = 0;; ++probe) {
+    if (!super || probe == kProbes) {
+      if (!(super = acquire_super_slab())) return span;
+      super->listed_available = true;
+      available_.push_front(super);
+    }
+    span.first = super->take_run(count, step, whole, span.zeroed);
+    if (span.first != kernels::kNoRun) break;
+    super = super->next;
+  }
+  if (super->exhausted()) list_full(super);
+  span.super = super;
+  return span;
+}
+
+template <class C>
+void Heap<C>::list_available(SuperSlab<C>* super) noexcept {
+  if (super->listed_available) return;
+  full_.remove(super);
+  super->listed_available = true;
+  available_.push_front(super);
+}
+
+template <class C>
+void Heap<C>::list_full(SuperSlab<C>* super) noexcept {
+  available_.remove(super);
+  super->listed_available = false;
+  full_.push_front(super);
+}
+
+// Writes the metadata of a span whose slabs were just taken; the head comes out empty and in no
+// queue.
+template <class C>
+Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, unsigned index) noexcept {
+  Slab<C>* const head = ::new (span.super->slab(span.first)) Slab<C>();
+  head->super = span.super;
+  head->index = static_cast<std::uint8_t>(span.first);
+  head->slabs = static_cast<std::uint8_t>(count);
+  head->block_bytes = static_cast<std::uint32_t>(block_bytes);
+  head->size_class = static_cast<std::uint8_t>(index);
+  head->capacity = static_cast<std::uint16_t>((count * G::kSlabBytes - head->first_offset()) / block_bytes);
+  head->zeroed = span.zeroed;
+  head->state = SlabState::kPartial;
+  mark_span(head);
+  head->owner.store(this, std::memory_order_relaxed);
+  return head;
+}
+
+// The slabs behind the head point back at it.
+template <class C>
+void Heap<C>::mark_span(Slab<C>* head) noexcept {
+  for (unsigned distance = 1; distance < head->slabs; ++distance) {
+    auto* const slab = ::new (head + distance) Slab<C>();
+    slab->super = head->super;
+    slab->index = static_cast<std::uint8_t>(head->index + distance);
+    slab->head_distance = static_cast<std::uint8_t>(distance);
+  }
+}
+
+template <class C>
+void Heap<C>::retire_span(Slab<C>* head) noexcept {
+  SuperSlab<C>* const super = head->super;
+  if (head->state != SlabState::kSingle && bins_[head->size_class].growing == head) bins_[head->size_class].growing = nullptr;
+  std::uint32_t const run = kernels::run_of_slabs(head->index, head->slabs);
+  for (unsigned i = head->slabs; i-- > 0;) ::new (head + i) Slab<C>();
+  super->return_run(run);
+  list_available(super);
+  // The last empty SuperSlab stays, so that a heap at the edge does not take and return one for
+  // each block.
+  bool const last = available_.first() == super && available_.last() == super;
+  if (super->used_slabs == 0 && !last) give_back(super);
+  global_->tick();
+}
+
+template <class C>
+bool Heap<C>::resize_single(Slab<C>* head, std::size_t size) noexcept {
+  unsigned const wanted = static_cast<unsigned>((size + G::kSlabBytes - 1) / G::kSlabBytes);
+  unsigned const have = head->slabs;
+  if (head->index + wanted > G::kSlabsPerSuperSlab) return false;
+  SuperSlab<C>* const super = head->super;
+  if (wanted > have && !super->take_exactly(kernels::run_of_slabs(head->index + have, wanted - have))) return false;
+  if (wanted > have && super->exhausted()) list_full(super);
+  head->slabs = static_cast<std::uint8_t>(wanted);
+  head->block_bytes = static_cast<std::uint32_t>(wanted * G::kSlabBytes);
+  mark_span(head);
+  if (wanted < have) {
+    for (unsigned i = wanted; i < have; ++i) ::new (head + i) Slab<C>();
+    super->return_run(kernels::run_of_slabs(head->index + wanted, have - wanted));
+    list_available(super);
+  }
+  return true;
+}
+
+// --- SuperSlabs --------------------------------------------------------------------------------
+
+// From the pool, else from what parked heaps no longer need, else from the system, else after
+// giving everything free back to the system; null: no memory.
+template <class C>
+SuperSlab<C>* Heap<C>::acquire_super_slab() noexcept {
+  global_->tick();
+  SuperSlabPool<C>& pool = global_->pool;
+  SuperSlab<C>* super = pool.take_pooled(global_->space);
+  if (!super && directory_->scavenge()) super = pool.take_pooled(global_->space);
+  if (!super) super = pool.map_new(global_->space);
+  if (!super && global_->trim()) super = pool.map_new(global_->space);
+  return super;
+}
+
+template <class C>
+void Heap<C>::give_back(SuperSlab<C>* super) noexcept {
+  available_.remove(super);
+  super->listed_available = false;
+  global_->pool.put_back(super, C::Os::now_ms());
+}
+
+template <class C>
+bool Heap<C>::tidy() noexcept {
+  outbox_.flush_all();
+  drain_inbox();
+  retire_empty_actives();
+  bool gave = false;
+  for (SuperSlab<C>* super = available_.first(); super;) {
+    SuperSlab<C>* const following = super->next;
+    if (super->used_slabs == 0) {
+      give_back(super);
+      gave = true;
+    }
+    super = following;
+  }
+  return gave;
+}
+
+template <class C>
+bool Heap<C>::validate() noexcept {
+  auto const slabs_valid = [this](SuperSlab<C>* super) noexcept {
+    unsigned used = 0;
+    for (unsigned i = 0; i < G::kSlabsPerSuperSlab; ++i) {
+      Slab<C>* const slab = super->slab(i);
+      if (SlabSets::from(super->slabs.load(std::memory_order_relaxed)).free >> i & 1) continue;
+      if (slab->state == SlabState::kNone || slab->owner.load(std::memory_order_relaxed) != this) continue;
+      if (!slab->validate()) return false;
+      used += slab->slabs;
+    }
+    return used == super->used_slabs;
+  };
+  if (!available_.validate() || !full_.validate()) return false;
+  for (SuperSlab<C>* super = available_.first(); super; super = super->next)
+    if (!super->listed_available || !slabs_valid(super)) return false;
+  for (SuperSlab<C>* super = full_.first(); super; super = super->next)
+    if (super->listed_available || !slabs_valid(super)) return false;
+  return std::all_of(std::begin(bins_), std::end(bins_), [](Bin& bin) {
+    for (Slab<C>* slab = bin.partial.first(); slab; slab = slab->next)
+      if (slab->state != SlabState::kPartial) return false;
+    return bin.partial.validate() && (bin.active == &no_slab || bin.active->state == SlabState::kActive);
+  });
+}
+
+}  // namespace hakmem

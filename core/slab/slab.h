@@ -1,0 +1,118 @@
+// What it owns: one slab's metadata - all that malloc and free need, on one cache line.
+//
+// A *span* is one slab or several in a row, cut into blocks of one class (or into one single
+// block). Its metadata is that of its first slab, the head; the others only say how far back the
+// head is, and have no owner, so that the fast path of free never matches them.
+//
+// Accounting (invariant A3), with used = blocks held by clients or travelling in an outbox or
+// inbox, and listed = length of `free`:
+//     used + listed + (capacity - carved) = capacity
+// `countdown` is set so that it reaches zero exactly when free must leave its fast path:
+//     active   used + 1                   never reaches zero
+//     partial  used                       zero: the span is empty
+//     full     used - (carved - regain)   zero: enough blocks came back to allocate from it again
+//     single   1                          zero: the one block came back
+// malloc adds one, free subtracts one; nothing else is counted.
+//
+// Thread-safety: owner-thread only, but `owner`, `head_distance` and the geometry of the span
+// (block_bytes, super) may be read by any thread that holds a block of it: they are written before
+// the first block is handed out and stay until the last one is back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/check.h"
+#include "core/base/kernels.h"
+#include "core/slab/free_list.h"
+
+namespace hakmem {
+
+template <class C>
+class Heap;
+template <class C>
+struct SuperSlab;
+
+enum class SlabState : std::uint8_t {
+  kNone,     // not the head of a span
+  kActive,   // malloc takes from it
+  kPartial,  // queued in its bin: has room
+  kFull,     // in no queue: too few free blocks to be worth a visit; perhaps room to carve
+  kSingle,   // one block
+};
+
+template <class C>
+struct alignas(kSlabMetaBytes) Slab {
+  using G = typename C::Geo;
+
+  Block<C>* free = nullptr;
+  std::uint32_t countdown = 0;
+  std::uint32_t block_bytes = 0;
+  // protocol: written by the owner when it makes or retires the span, read relaxed by any thread
+  // that holds a block; the client's own hand-over of the block orders the two.
+  typename C::template Atomic<Heap<C>*> owner{nullptr};
+  SuperSlab<C>* super = nullptr;
+  Slab* next = nullptr;  // in its bin's queue
+  Slab* prev = nullptr;
+  std::uint16_t carved = 0;
+  std::uint16_t capacity = 0;
+  std::uint8_t size_class = 0;
+  SlabState state = SlabState::kNone;
+  std::uint8_t index = 0;          // of this slab in its SuperSlab
+  std::uint8_t slabs = 0;          // length of the span
+  std::uint8_t head_distance = 0;  // slabs back to the head; 0: this is the head
+  bool zeroed = false;             // what is not carved yet reads as zero
+
+  Slab* head() noexcept { return this - head_distance; }
+
+  // Blocks that must come back to a full span before it is queued again: a sixteenth, so that a
+  // visit is worth its cost and little of a class waits unused.
+  std::uint32_t regain() const noexcept { return carved < 16 ? 1 : carved / 16u; }
+
+  bool has_room() const noexcept { return carved < capacity; }
+
+  std::uint32_t used() const noexcept {
+    switch (state) {
+      case SlabState::kActive: return countdown - 1;
+      case SlabState::kFull: return countdown + carved - regain();
+      default: return countdown;
+    }
+  }
+
+  std::byte* start() const noexcept;
+  std::size_t first_offset() const noexcept { return kernels::first_block_offset<G>(block_bytes, index == 0); }
+  Block<C>* block(unsigned number) const noexcept {
+    return reinterpret_cast<Block<C>*>(start() + first_offset() + std::size_t{number} * block_bytes);
+  }
+
+  // Takes up to a page's worth of blocks that were never used. The first is returned untouched,
+  // the others are linked into `free`. Domain: has_room() and `free` is empty.
+  Block<C>* carve(std::size_t stretch_bytes) noexcept {
+    INVARIANT(has_room() && free == nullptr);
+    unsigned const count = kernels::carve_stretch(block_bytes, stretch_bytes, capacity - carved);
+    auto* const first = reinterpret_cast<std::byte*>(block(carved));
+    carved = static_cast<std::uint16_t>(carved + count);
+    Block<C>* rest = nullptr;
+    for (unsigned number = count; number-- > 1;) {
+      auto* const item = reinterpret_cast<Block<C>*>(first + std::size_t{number} * block_bytes);
+      item->set_next(rest);
+      rest = item;
+    }
+    free = rest;
+    ++countdown;
+    return reinterpret_cast<Block<C>*>(first);
+  }
+
+  // Walks the list and checks the accounting. Owner only.
+  bool validate() const noexcept {
+    std::uint32_t listed = 0;
+    for (Block<C> const* item = free; item; item = item->next()) {
+      auto const offset = static_cast<std::size_t>(reinterpret_cast<std::byte const*>(item) - start());
+      if (offset < first_offset() || offset >= first_offset() + std::size_t{carved} * block_bytes) return false;
+      if ((offset - first_offset()) % block_bytes != 0 || ++listed > carved) return false;
+    }
+    return state == SlabState::kSingle ? used() == 1 : used() + listed == carved;
+  }
+};
+
+}  // namespace hakmem

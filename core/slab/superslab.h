@@ -1,0 +1,126 @@
+// What it owns: the descriptor of one SuperSlab - which of its slabs are free, which hold pages -
+// and the way from an address to slab metadata.
+//
+// Descriptors live in the metadata arena, never in the SuperSlab itself, so that an empty SuperSlab
+// can be purged whole. They are type-stable: recycled, never unmapped, so the purger may look at
+// one at any time.
+//
+// Thread-safety: `slabs` is shared between the owner heap and the purger (protocol below); the
+// list links and `freed_at_ms` belong to whoever holds the SuperSlab (a heap, or the pool under
+// its lock).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/kernels.h"
+#include "core/slab/slab.h"
+
+namespace hakmem {
+
+// The free and the dirty slabs of a SuperSlab in one word. Free: in no span. Dirty: written since
+// it was last zero, so it may hold pages and is not known to be zero.
+struct SlabSets {
+  std::uint32_t free = 0;
+  std::uint32_t dirty = 0;
+  static constexpr SlabSets from(std::uint64_t word) noexcept {
+    return {static_cast<std::uint32_t>(word), static_cast<std::uint32_t>(word >> 32)};
+  }
+  constexpr std::uint64_t word() const noexcept { return free | std::uint64_t{dirty} << 32; }
+};
+
+// Slab metadata out of line, for modes that do not keep it in band.
+template <class C, bool kInBand>
+struct SlabStorage {
+  Slab<C> slabs[C::Geo::kSlabsPerSuperSlab];
+};
+template <class C>
+struct SlabStorage<C, true> {};
+
+template <class C>
+struct SuperSlab {
+  using G = typename C::Geo;
+  static constexpr bool kInBand = C::Mode::kMetadataInBand;
+
+  std::byte* base = nullptr;
+  SuperSlab* next = nullptr;  // in the owner's or the pool's list
+  SuperSlab* prev = nullptr;
+  SuperSlab* all_next = nullptr;  // every descriptor ever made; written once
+  std::uint64_t freed_at_ms = 0;  // when it entered the pool
+  unsigned used_slabs = 0;        // owner only; counts slabs in spans
+  bool listed_available = false;  // owner only; which of the heap's two lists it is in
+  // protocol: the owner takes and returns slabs, the purger takes free dirty slabs, gives their
+  // pages back and returns them clean. Every change is one compare-and-swap of the word. acquire
+  // on taking, release on returning: who takes a slab sees all that was done to it before.
+  typename C::template Atomic<std::uint64_t> slabs{0};
+  std::uint32_t idle = 0;  // purger only: free and dirty at its last visit
+  [[no_unique_address]] SlabStorage<C, kInBand> storage;
+
+  // Metadata of slab `index`; see Geometry::kWindowBytes for the place in band.
+  Slab<C>* slab(unsigned index) noexcept {
+    if constexpr (kInBand)
+      return in_band_slab_of(base + std::size_t{index} * G::kSlabBytes);
+    else
+      return &storage.slabs[index];
+  }
+
+  static Slab<C>* in_band_slab_of(void const* address) noexcept {
+    auto const bits = reinterpret_cast<std::uintptr_t>(address);
+    std::uintptr_t const base_bits = bits & ~std::uintptr_t{G::kSuperSlabMask};
+    std::uintptr_t const offset =
+        (bits >> (G::kSlabShift - log2_exact(kSlabMetaBytes))) & (G::kWindowsBytes - kSlabMetaBytes);
+    return reinterpret_cast<Slab<C>*>(base_bits + offset);
+  }
+
+  // Takes `count` free slabs in a row that start at a multiple of `step`, dirty (resident) ones
+  // first. `whole`: the run must not be slab 0, which carries the windows (a longer run never is).
+  // Returns the index or kNoRun; `zeroed` says whether the run is known to read as zero.
+  unsigned take_run(unsigned count, unsigned step, bool whole, bool& zeroed) noexcept {
+    std::uint64_t word = slabs.load(std::memory_order_relaxed);
+    for (;;) {
+      SlabSets sets = SlabSets::from(word);
+      std::uint32_t const usable = whole || count > 1 ? sets.free & ~1u : sets.free;
+      unsigned first = kernels::find_run(usable & sets.dirty, count, step);
+      if (first == kernels::kNoRun) first = kernels::find_run(usable, count, step);
+      if (first == kernels::kNoRun) return first;
+      std::uint32_t const run = kernels::run_of_slabs(first, count);
+      zeroed = (sets.dirty & run) == 0;
+      sets.free &= ~run;
+      sets.dirty |= run;
+      if (slabs.compare_exchange_weak(word, sets.word(), std::memory_order_acquire, std::memory_order_relaxed)) {
+        used_slabs += count;
+        return first;
+      }
+    }
+  }
+
+  // Takes exactly the given slabs if all are free: a span grows in place. Domain: not slab 0.
+  bool take_exactly(std::uint32_t run) noexcept {
+    std::uint64_t word = slabs.load(std::memory_order_relaxed);
+    for (;;) {
+      SlabSets sets = SlabSets::from(word);
+      if ((sets.free & run) != run) return false;
+      sets.free &= ~run;
+      sets.dirty |= run;
+      if (slabs.compare_exchange_weak(word, sets.word(), std::memory_order_acquire, std::memory_order_relaxed)) {
+        used_slabs += static_cast<unsigned>(std::popcount(run));
+        return true;
+      }
+    }
+  }
+
+  // All slabs are in spans (as far as the owner knows: the purger may hold free ones for a moment).
+  bool exhausted() const noexcept { return used_slabs == G::kSlabsPerSuperSlab; }
+
+  void return_run(std::uint32_t run) noexcept {
+    used_slabs -= static_cast<unsigned>(std::popcount(run));
+    slabs.fetch_or(SlabSets{run, 0}.word(), std::memory_order_release);
+  }
+};
+
+template <class C>
+std::byte* Slab<C>::start() const noexcept {
+  return super->base + std::size_t{index} * G::kSlabBytes;
+}
+
+}  // namespace hakmem
