@@ -20,7 +20,7 @@ ALLOWED = {
 
 DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*(\w+)", re.MULTILINE)
 ENVIRONMENT = re.compile(r"\b(?:secure_)?getenv\b|\benviron\b")
-ENVIRONMENT_READERS = "core/api/options"
+ENVIRONMENT_READERS = ("core/api/options", "core/api/linux_process.h")  # the table, and what hands the environment to it
 
 
 def check(tree: Tree) -> list[str]:
@@ -33,7 +33,7 @@ def check(tree: Tree) -> list[str]:
                 found.append(f"{name}:{text.count(chr(10), 0, match.start()) + 1}: #{match.group(1)} does not belong here")
         if not name.startswith(ENVIRONMENT_READERS):
             for match in ENVIRONMENT.finditer(text):
-                found.append(f"{name}:{text.count(chr(10), 0, match.start()) + 1}: only {ENVIRONMENT_READERS}* reads the environment")
+                found.append(f"{name}:{text.count(chr(10), 0, match.start()) + 1}: only {' and '.join(ENVIRONMENT_READERS)} read the environment")
     return found
 
 
@@ -46,8 +46,8 @@ SAMPLES = {
     "conditional_in_api": Sample({"core/api/a.cpp": "#define X\n#undef X\n#if X\n"}, "core/api/a.cpp:3: #if does not belong here"),
     "homes": Sample({"core/os/a.cpp": "#if X\n#define Y\n#endif\n", "core/base/check.h": "#ifndef X\n#endif\n"}, None),
     "other_base_header": Sample({"core/base/lock.h": "#if X\n"}, "core/base/lock.h:1: #if does not belong here"),
-    "getenv": Sample({"core/heap/a.cpp": "// getenv\nauto x = getenv(\"HAKMEM_X\");\n"}, "core/heap/a.cpp:2: only core/api/options*"),
-    "environ": Sample({"core/os/a.cpp": "auto x = environ;\n"}, "only core/api/options*"),
+    "getenv": Sample({"core/heap/a.cpp": "// getenv\nauto x = getenv(\"HAKMEM_X\");\n"}, "core/heap/a.cpp:2: only core/api/options"),
+    "environ": Sample({"core/os/a.cpp": "auto x = environ;\n"}, "only core/api/options"),
     "options": Sample({"core/api/options.cpp": "auto x = getenv(\"HAKMEM_X\");\n"}, None),
 }
 

@@ -12,8 +12,10 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 SCRIPTS = {".py", ".sh", ".cmake", ".pml"}
 
-TEMPLATE_HEAD = re.compile(r"\btemplate\s*<[^{;]*?>\s*(?=\w)")
-SCOPE = re.compile(r"\b(?:namespace|class|struct|union|enum|extern|concept)\b(?![^{]*\()|^\s*extern\s*\"\"\s*$")
+# Parts of a head whose parentheses are not those of a function.
+NOT_SIGNATURE = re.compile(r"\btemplate\s*<[^{;]*?>\s*(?=\w)|\balignas\s*\([^()]*\)|\[\[.*?\]\]", re.DOTALL)
+SCOPE = re.compile(r"\b(?:namespace|class|struct|union|enum|extern)\b(?![^{]*\()")
+CONCEPT = re.compile(r"\bconcept\b")
 MEMBER_INITIALISER = re.compile(r"\)[^;]*:[^;]*[\w>]\s*$", re.DOTALL)
 DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.MULTILINE)
 
@@ -30,12 +32,12 @@ def functions(code: str) -> Iterator[tuple[int, int]]:
         if match.group() != "{":
             head_start = position
             continue
-        head = TEMPLATE_HEAD.sub("", code[head_start:match.start()])
+        head = NOT_SIGNATURE.sub("", code[head_start:match.start()])
         if SCOPE.search(head):
             head_start = position
             continue
         position = matching_brace(code, match.start()) + 1
-        if "(" in head and not MEMBER_INITIALISER.search(head):
+        if "(" in head and not MEMBER_INITIALISER.search(head) and not CONCEPT.search(head):
             first = head_start + len(code[head_start:]) - len(code[head_start:].lstrip())
             yield code.count("\n", 0, first) + 1, code.count("\n", 0, position) + 1
             head_start = position
@@ -79,6 +81,9 @@ SAMPLES = {
     "in_namespace": Sample({"core/os/a.h": "namespace a {\n" + function(51) + "}\n"}, "core/os/a.h:2: a function of 51"),
     "in_class_template": Sample({"core/os/a.h": "template <class T>\nclass A : B<T> {\n" + function(51) + "};\n"}, ":3: a function of 51"),
     "function_template": Sample({"core/os/a.h": function(51, "template <class T> requires C<T> struct S f(T x)")}, ":1: a function of 51"),
+    "aligned_class": Sample({"core/os/a.h": "class alignas(128) A {\n" + function(20) * 4 + "};\n"}, None),
+    "in_aligned_class": Sample({"core/os/a.h": "class alignas(128) A {\n" + function(51, "[[nodiscard]] int f()") + "};\n"}, ":2: a function of 51"),
+    "concept": Sample({"core/os/a.h": "template <class T>\nconcept C = requires(T t) {\n" + "  { t.f() };\n" * 60 + "};\n"}, None),
     "constructor": Sample({"core/os/a.h": "struct A {\n" + function(51, "A() : a_{1}, b_(2)") + "};\n"}, ":2: a function of 51"),
     "braces_in_text": Sample({"core/os/a.h": function(25, "int f(char c = '{')") + "// {\nchar const* s = \"{\";\n" + function(40)}, None),
     "macro_before": Sample({"core/base/check.h": "#define A \\\n  { \\\n  b\n" + function(51)}, ":4: a function of 51"),
