@@ -30,10 +30,12 @@ void Allocator<Mode, Os, Sync, G>::before_fork() noexcept {
   global_.pool.lock().lock();
   global_.large.lock().lock();
   global_.for_each_inner_lock([](auto& lock) { lock.lock(); });
+  global_.space.leftovers().lock_for_fork();
 }
 
 template <AllocatorMode Mode, OperatingSystem Os, class Sync, class G>
 void Allocator<Mode, Os, Sync, G>::after_fork_in_parent() noexcept {
+  global_.space.leftovers().unlock_after_fork();
   global_.for_each_inner_lock([](auto& lock) { lock.unlock(); });
   global_.large.lock().unlock();
   global_.pool.lock().unlock();
@@ -44,6 +46,7 @@ void Allocator<Mode, Os, Sync, G>::after_fork_in_parent() noexcept {
 template <AllocatorMode Mode, OperatingSystem Os, class Sync, class G>
 void Allocator<Mode, Os, Sync, G>::after_fork_in_child(Heap* mine) noexcept {
   directory_.keep_only(mine);
+  global_.space.leftovers().reset_in_child();
   global_.for_each_inner_lock([](auto& lock) { lock.reset_in_child(); });
   global_.large.lock().reset_in_child();
   global_.pool.lock().reset_in_child();

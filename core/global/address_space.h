@@ -42,12 +42,14 @@ class AddressSpace {
   // `bytes` (whole pages) at a multiple of `alignment`; null: refused.
   std::byte* map(std::size_t bytes, std::size_t alignment, MapKind kind, char const* name) noexcept {
     leftovers_.retry();
-    void* const hint = reinterpret_cast<void*>(kernels::align_up(hint_.load(std::memory_order_relaxed), alignment));
-    auto const range = map_aligned<Os>(hint, bytes, alignment, kind, leftovers_);
+    // The kernel maps downwards: just below the last mapping there is usually room.
+    std::uintptr_t const last = last_base_.load(std::memory_order_relaxed);
+    std::uintptr_t const hint = last > bytes ? kernels::align_down(last - bytes, alignment) : 0;
+    AlignedMapping const range = map_aligned<Os>(reinterpret_cast<void*>(hint), bytes, alignment, kind, leftovers_);
     map_calls_.add(range.calls);
     if (!range.ok()) return nullptr;
     auto* const base = static_cast<std::byte*>(range.base);
-    hint_.store(reinterpret_cast<std::uintptr_t>(base) + bytes, std::memory_order_relaxed);
+    last_base_.store(reinterpret_cast<std::uintptr_t>(base), std::memory_order_relaxed);
     held_bytes_.add(bytes);
     Os::name(base, bytes, name);
     return base;
@@ -58,6 +60,15 @@ class AddressSpace {
     unmap_calls_.add(1);
     held_bytes_.subtract(bytes);
     hakmem::release<Os>(base, bytes, leftovers_);
+  }
+
+  // The same for a range of kind kReserve, which is opened first so that it can hold its own record.
+  void release_reserved(std::byte* base, std::size_t bytes) noexcept {
+    if (Os::protect_read_write(base, bytes).ok()) return release(base, bytes);
+    unmap_calls_.add(1);
+    held_bytes_.subtract(bytes);
+    Released const released = hakmem::release<Os>(base, bytes, leftovers_, nullptr);
+    VERIFY(released.disposal != Disposal::kRefused, "too many reserved ranges could not be unmapped");
   }
 
   // A mapping changed its size without passing through map() or release().
@@ -76,7 +87,7 @@ class AddressSpace {
 
   // Makes a range resident as the policy says. A failed prefault never fails an allocation.
   void prefault(std::byte* start, std::size_t bytes, PrefaultPolicy policy) noexcept {
-    PrefaultResult const result = hakmem::prefault<Os>(start, bytes, policy);
+    PrefaultResult const result = hakmem::prefault<Os>({start, bytes}, policy);
     prefault_asked_.add(result.asked_bytes);
     prefault_populated_.add(result.populated_bytes);
   }
@@ -104,7 +115,7 @@ class AddressSpace {
   Registry<C> registry_;
   Leftovers<Os> leftovers_;
   // protocol: a hint only; any value is correct, so relaxed.
-  typename C::template Atomic<std::uintptr_t> hint_{0};
+  typename C::template Atomic<std::uintptr_t> last_base_{0};
   Counter<C> held_bytes_, map_calls_, unmap_calls_, purge_calls_, purged_bytes_, prefault_asked_, prefault_populated_;
 };
 

@@ -22,13 +22,12 @@ struct Global {
   // Gives all free memory back; true if there was any.
   bool trim() noexcept { return purger.purge_all(space, pool, large); }
 
-  // The locks below those of the parts, in rank order; forking takes and frees them all.
+  // The locks of storage, in rank order; forking takes and frees them with the others.
   template <class Act>
   void for_each_inner_lock(Act act) noexcept {
     act(pool.descriptors().lock());
     act(large.descriptors().lock());
     act(space.arena().lock());
-    act(space.leftovers().lock());
   }
 
   // Blocks held by clients, from the slabs' own counts: exact while their threads stand still.

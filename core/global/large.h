@@ -139,12 +139,12 @@ class LargeBlocks {
     std::byte* const target = space.map(wanted, G::kSuperSlabBytes, MapKind::kReserve, "hakmem large");
     if (!target) return false;
     if (!space.enter(target, RegistryEntry<C>(block))) {
-      space.release(target, wanted);
+      space.release_reserved(target, wanted);
       return false;
     }
     if (!Os::move(block->base, block->bytes, wanted, target).ok()) {
       space.registry().remove(target);
-      space.release(target, wanted);
+      space.release_reserved(target, wanted);
       return false;
     }
     space.registry().remove(block->base);

@@ -81,7 +81,7 @@ class SuperSlabPool {
     while (warm < bytes) {
       SuperSlab<C>* super = take_pooled(space);
       if (!super && !(super = map_new(space))) break;
-      PrefaultResult const result = hakmem::prefault<typename C::Os>(super->base, G::kSuperSlabBytes, PrefaultPolicy::kPopulate);
+      PrefaultResult const result = hakmem::prefault<typename C::Os>({super->base, G::kSuperSlabBytes}, PrefaultPolicy::kPopulate);
       filled.push_front(super);
       warm += result.populated_bytes;
       if (result.populated_bytes < G::kSuperSlabBytes) break;

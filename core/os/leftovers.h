@@ -4,7 +4,7 @@
 // Invariants: every range handed over is in the list, in the hands of one retry, or unmapped; it
 // is never used for anything else. The record of a range lies in the range itself, so there is
 // always room for it; ranges without access use a spare record that was secured before they were
-// mapped. No lock is held across a system call.
+// mapped. No lock is held across a system call. All zero when empty.
 // Thread-safety: all functions may be called by any thread.
 #pragma once
 
@@ -48,7 +48,7 @@ class Leftovers {
   // what the request did not use. False: too many are held already, so do not map.
   bool enter() noexcept {
     Locked<LockType> const held(lock_);
-    if (spares_free_ < (requests_ + 1) * kSparesPerRequest) return false;
+    if (spares_used_ + (requests_ + 1) * kSparesPerRequest > kSpares) return false;
     ++requests_;
     return true;
   }
@@ -90,7 +90,7 @@ class Leftovers {
   }
 
  private:
-  using LockType = Lock<StdSync, Os>;
+  using LockType = Lock<StdSync, Os, LockRank::kLeftovers>;
 
   struct Record {
     Record* next;
@@ -136,8 +136,8 @@ class Leftovers {
   }
 
   Record* take_spare() noexcept {
-    VERIFY(spares_free_ != 0, "a range without access has a spare record");
-    --spares_free_;
+    VERIFY(spares_used_ != kSpares, "a range without access has a spare record");
+    ++spares_used_;
     if (!free_spares_) return &spares_[spares_carved_++];
     Record* const spare = free_spares_;
     free_spares_ = spare->next;
@@ -145,18 +145,18 @@ class Leftovers {
   }
 
   void give_spare(Record* spare) noexcept {
-    ++spares_free_;
+    --spares_used_;
     spare->next = free_spares_;
     free_spares_ = spare;
   }
 
-  LockType lock_{LockRank::kLeftovers};
+  LockType lock_;
   // Guarded by lock_.
   Record* first_ = nullptr;
   Record* last_ = nullptr;
   Record* free_spares_ = nullptr;
   unsigned spares_carved_ = 0;
-  unsigned spares_free_ = kSpares;
+  unsigned spares_used_ = 0;
   unsigned requests_ = 0;
   unsigned in_retry_ = 0;
   Record spares_[kSpares]{};
