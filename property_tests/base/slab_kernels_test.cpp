@@ -95,7 +95,7 @@ TEST(BaseSlabSets, find_run_agrees_with_a_naive_search) {
       sets.push_back(~run_of_slabs(first, count));
     }
   std::mt19937 random(7);
-  for (unsigned i = 0; i < scaled(20000); ++i) sets.push_back(random() | random());
+  for (unsigned i = 0; i < scaled(20000); ++i) sets.push_back(static_cast<std::uint32_t>(random() | random()));
   for (std::uint32_t const set : sets) {
     for (unsigned count = 1; count <= 32; ++count)
       for (unsigned step = 1; step <= 32; step *= 2)
