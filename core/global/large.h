@@ -114,7 +114,10 @@ class LargeBlocks {
 
   bool validate() noexcept {
     Locked guard(lock_);
-    return cache_.validate();
+    std::uint64_t bytes = 0;
+    unsigned count = 0;
+    for (LargeBlock const* block = cache_.first(); block; block = block->next, ++count) bytes += block->bytes;
+    return cache_.validate() && bytes == cached_bytes_ && count == cached_count_;
   }
 
  private:
