@@ -96,20 +96,18 @@ class Walk {
   std::size_t any_block() { return random_.below(shadow_.blocks().size()); }
 
   std::size_t size() {
-    switch (random_.below(16)) {
+    switch (random_.below(64)) {
       case 0:
-        return random_.below(3);
-      case 1:
         return random_.below(2 * G::kMediumMax);
+      case 1:
       case 2:
       case 3:
         return random_.below(G::kMediumMax);
       case 4:
       case 5:
-      case 6:
-        return random_.below(G::kClassMax);
+        return random_.below(3);
       default:
-        return random_.below(G::kSmallMax);
+        return random_.below(random_.one_in(8) ? G::kClassMax : random_.one_in(2) ? G::kSmallMax : 600);
     }
   }
 
@@ -131,7 +129,7 @@ TYPED_TEST(HeapWalk, keeps_blocks_apart_aligned_and_intact) {
     FaultyLinux::reset();
     auto const allocator = std::make_unique<typename TypeParam::Alloc>();
     Walk<TypeParam> walk(*allocator, seed);
-    unsigned const steps = kTiny<TypeParam> ? 3000 : 20000;
+    unsigned const steps = kTiny<TypeParam> ? 8000 : 40000;
     walk.run(scaled(steps), (seed % 4 + 1) * 12 * TypeParam::G::kMediumMax);
     walk.finish();
   }
