@@ -13,6 +13,7 @@
 #include "core/global/statistics.h"
 #include "core/heap/directory.h"
 #include "core/heap/heap_slow.h"
+#include "core/heap/heap_validate.h"
 
 namespace hakmem {
 
