@@ -13,6 +13,7 @@
 #include "core/global/statistics.h"
 #include "core/heap/directory.h"
 #include "core/heap/heap_slow.h"
+#include "core/heap/heap_validate.h"
 
 namespace hakmem {
 
@@ -115,15 +116,52 @@ class Allocator {
   // Makes SuperSlabs resident ahead of need; returns the bytes that are.
   std::size_t warm_up(std::size_t bytes) noexcept { return global_.pool.warm_up(global_.space, bytes, Os::now_ms()); }
 
-  Statistics statistics() noexcept;
+  Statistics statistics() noexcept {
+    Statistics out;
+    directory_.for_each([&out](Heap& heap) {
+      auto const counts = heap.counts();
+      out.small_blocks_handed_out += counts.handed_out;
+      out.medium_blocks_allocated += counts.singles;
+      out.remote_batches += heap.remote_batches();
+    });
+    auto const heaps = directory_.counts();
+    out.heaps_now = heaps.heaps;
+    out.heaps_parked_now = heaps.parked;
+    global_.count_client_blocks(out);
+    global_.fill_in(out);
+    return out;
+  }
 
   // Fork: all locks are held across it, so that the child sees them free and what they guard
   // whole (invariant F1). Heaps that were attached to other threads were copied in the middle of
   // anything; in the child no thread has them, they are in no list, and so nothing reads them
   // again: frees to their blocks stay in their inboxes.
-  void before_fork() noexcept;
-  void after_fork_in_parent() noexcept;
-  void after_fork_in_child() noexcept;
+  void before_fork() noexcept {
+    directory_.lock().lock();
+    global_.purger.gate().lock();
+    global_.pool.lock().lock();
+    global_.large.lock().lock();
+    global_.for_each_inner_lock([](auto& lock) { lock.lock(); });
+    global_.space.leftovers().lock_for_fork();
+  }
+
+  void after_fork_in_parent() noexcept {
+    global_.space.leftovers().unlock_after_fork();
+    global_.for_each_inner_lock([](auto& lock) { lock.unlock(); });
+    global_.large.lock().unlock();
+    global_.pool.lock().unlock();
+    global_.purger.gate().unlock();
+    directory_.lock().unlock();
+  }
+
+  void after_fork_in_child() noexcept {
+    global_.space.leftovers().reset_in_child();
+    global_.for_each_inner_lock([](auto& lock) { lock.reset_in_child(); });
+    global_.large.lock().reset_in_child();
+    global_.pool.lock().reset_in_child();
+    global_.purger.gate().reset_in_child();
+    directory_.lock().reset_in_child();
+  }
 
   // Walks the heap and everything shared. Domain: no other thread is inside the allocator.
   bool validate(Heap* heap) noexcept {
@@ -190,5 +228,3 @@ class Allocator {
 };
 
 }  // namespace hakmem
-
-#include "core/api/allocator_cold.h"

@@ -88,8 +88,9 @@ constexpr unsigned slabs_of_class(unsigned index) noexcept {
 // Domain: alignment a power of two.
 template <class G>
 constexpr unsigned class_of_aligned_size(Word size, Word alignment) noexcept {
-  if (size > G::kClassMax || alignment > G::kSlabBytes) return G::kClassCount;
-  unsigned index = class_of_size<G>(size > alignment ? size : alignment);
+  Word const least = size > alignment ? size : alignment;
+  if (least > G::kClassMax || alignment > G::kSlabBytes) return G::kClassCount;
+  unsigned index = class_of_size<G>(least);
   while (index < G::kClassCount && !is_aligned(size_of_class<G>(index), alignment)) ++index;
   return index;
 }

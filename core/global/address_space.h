@@ -62,15 +62,6 @@ class AddressSpace {
     hakmem::release<Os>(base, bytes, leftovers_);
   }
 
-  // The same for a range of kind kReserve, which is opened first so that it can hold its own record.
-  void release_reserved(std::byte* base, std::size_t bytes) noexcept {
-    if (Os::protect_read_write(base, bytes).ok()) return release(base, bytes);
-    unmap_calls_.add(1);
-    held_bytes_.subtract(bytes);
-    Released const released = hakmem::release<Os>(base, bytes, leftovers_, nullptr);
-    VERIFY(released.disposal != Disposal::kRefused, "too many reserved ranges could not be unmapped");
-  }
-
   // A mapping changed its size without passing through map() or release().
   void account_resized(std::size_t before, std::size_t after) noexcept {
     held_bytes_.add(after);

@@ -107,10 +107,17 @@ class SuperSlabPool {
 
   bool validate() noexcept {
     Locked guard(lock_);
-    return warm_.validate() && cold_.validate();
+    return validate_list(warm_, warm_count_) && validate_list(cold_, cold_count_);
   }
 
  private:
+  static bool validate_list(List<SuperSlab<C>> const& list, std::uint64_t expected) noexcept {
+    std::uint64_t count = 0;
+    for (SuperSlab<C> const* super = list.first(); super; super = super->next, ++count)
+      if (super->used_slabs != 0 || super->listed_available) return false;
+    return list.validate() && count == expected;
+  }
+
   SuperSlab<C>* map_batch(AddressSpace<C>& space, unsigned count) noexcept {
     std::byte* const base =
         space.map(count * G::kSuperSlabBytes, G::kSuperSlabBytes, MapKind::kNormal, "hakmem SuperSlab");

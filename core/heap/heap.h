@@ -78,7 +78,7 @@ class alignas(128) Heap {
     return false;
   }
 
-  // --- everything else (heap_slow.h) ----------------------------------------------------------
+  // --- everything else (heap_slow.h, heap_validate.h) ----------------------------------------------------------
 
   // Null: no memory. `zeroed`: the block is known to read as zero.
   void* allocate(std::size_t size, bool& zeroed) noexcept;
@@ -105,7 +105,7 @@ class alignas(128) Heap {
   // pool; for parking, scavenging and trimming. True if a SuperSlab went.
   bool tidy() noexcept;
 
-  // Walks all lists and slabs.
+  // Walks all lists and slabs; true when they agree with each other.
   bool validate() noexcept;
 
   struct Counts {
@@ -161,6 +161,14 @@ class alignas(128) Heap {
   void list_full(SuperSlab<C>* super) noexcept;
   SuperSlab<C>* acquire_super_slab() noexcept;
   void give_back(SuperSlab<C>* super) noexcept;
+
+  struct Census {
+    unsigned active = 0;
+    unsigned partial = 0;
+  };
+  bool validate_super_slab(SuperSlab<C>* super, Census& census) noexcept;
+  bool validate_span(Slab<C>* head) noexcept;
+  bool validate_bin(unsigned index, Census& census) noexcept;
 
   Slab<C>* direct_[G::kDirectEntries];
   Bin bins_[G::kClassCount];

@@ -3,8 +3,6 @@
 // Thread-safety: as core/heap/heap.h.
 #pragma once
 
-#include <algorithm>
-
 #include "core/heap/directory.h"
 #include "core/heap/heap.h"
 
@@ -314,31 +312,6 @@ bool Heap<C>::tidy() noexcept {
     super = following;
   }
   return gave;
-}
-
-template <class C>
-bool Heap<C>::validate() noexcept {
-  auto const slabs_valid = [this](SuperSlab<C>* super) noexcept {
-    unsigned used = 0;
-    for (unsigned i = 0; i < G::kSlabsPerSuperSlab; ++i) {
-      Slab<C>* const slab = super->slab(i);
-      if (SlabSets::from(super->slabs.load(std::memory_order_relaxed)).free >> i & 1) continue;
-      if (slab->state == SlabState::kNone || slab->owner.load(std::memory_order_relaxed) != this) continue;
-      if (!slab->validate()) return false;
-      used += slab->slabs;
-    }
-    return used == super->used_slabs;
-  };
-  if (!available_.validate() || !full_.validate()) return false;
-  for (SuperSlab<C>* super = available_.first(); super; super = super->next)
-    if (!super->listed_available || !slabs_valid(super)) return false;
-  for (SuperSlab<C>* super = full_.first(); super; super = super->next)
-    if (super->listed_available || !slabs_valid(super)) return false;
-  return std::all_of(std::begin(bins_), std::end(bins_), [](Bin& bin) {
-    for (Slab<C>* slab = bin.partial.first(); slab; slab = slab->next)
-      if (slab->state != SlabState::kPartial) return false;
-    return bin.partial.validate() && (bin.active == &no_slab || bin.active->state == SlabState::kActive);
-  });
 }
 
 }  // namespace hakmem
