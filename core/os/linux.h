@@ -1,5 +1,5 @@
-// What it owns: the Linux implementation of `OperatingSystem`. Together with thread.cpp, linux.cpp
-// is the only code of the library that enters the kernel.
+// What it owns: the Linux implementation of `OperatingSystem`. Together with thread.cpp and
+// standard_error.cpp, linux.cpp is the only code of the library that enters the kernel.
 // Invariants: errno is the same after a call as before it; nothing here allocates, is a thread
 // cancellation point, or needs libc's constructors to have run.
 // Thread-safety: any thread, signal handlers included.
