@@ -132,6 +132,14 @@ class Allocator {
     return out;
   }
 
+  // Whether the options want a helper thread and the program is beyond its first allocations; and
+  // the helper's work: one round, which ends in a sleep.
+  bool wants_helper() noexcept {
+    return Background<C>::wanted(global_.space) &&
+           (global_.pool.counts().mapped > 1 || global_.large.counts().allocated > 0);
+  }
+  void help() noexcept { global_.background_round(); }
+
   // Fork: all locks are held across it, so that the child sees them free and what they guard
   // whole (invariant F1). Heaps that were attached to other threads were copied in the middle of
   // anything; in the child no thread has them, they are in no list, and so nothing reads them
