@@ -85,13 +85,21 @@ class Runtime {
     core_.release(heap_, block, kind);
   }
 
+  static void count_refusal() noexcept { refusals_.fetch_add(1, std::memory_order_relaxed); }
+
+  static Statistics statistics() noexcept {
+    Statistics figures = core_.statistics();
+    figures.out_of_memory = refusals_.load(std::memory_order_relaxed);
+    return figures;
+  }
+
   static void report_at_exit() noexcept {
     if (settings_.stats_at_exit != StatsReport::kOff) write_report(settings_.stats_at_exit);
   }
 
   static void write_report(StatsReport format) noexcept {
     TextWriter out(&Host::write_standard_error, nullptr);
-    write_statistics(out, format, core_.statistics());
+    write_statistics(out, format, statistics());
   }
 
  private:
@@ -170,6 +178,9 @@ class Runtime {
   // protocol: the exchange picks the thread that starts the helper; relaxed, as pthread_create
   // publishes the rest. Cleared in a forked child, where there is no helper.
   static constinit inline std::atomic<bool> helper_started_{false};
+
+  // protocol: a count that any thread adds to; nothing is ordered by it.
+  static constinit inline std::atomic<std::uint64_t> refusals_{0};
 
   static constinit inline thread_local Heap* heap_ = Core::unattached();
   static constinit inline thread_local bool departed_ = false;
