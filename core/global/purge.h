@@ -46,10 +46,10 @@ class Purger {
     Locked guard(gate_);
     std::uint64_t const before = space.ledger().purged_bytes;
     std::uint64_t const held = space.ledger().held_bytes;
-    std::uint64_t const now_ms = Os::now_ms();
-    while (pool.purge(space, now_ms, 0, 0, ~0u)) {
+    constexpr std::uint64_t kEndOfTime = ~std::uint64_t{0};
+    while (pool.purge(space, kEndOfTime, 0, 0, ~0u)) {
     }
-    while (large.purge(space, now_ms, 0, ~0u)) {
+    while (large.purge(space, kEndOfTime, 0, ~0u)) {
     }
     for (SuperSlab<C>* super = pool.all(); super; super = super->all_next) purge_slabs(space, *super, ~0u);
     return space.ledger().purged_bytes != before || space.ledger().held_bytes != held;
