@@ -102,8 +102,8 @@ class alignas(128) Heap {
   // Takes in what other threads freed.
   void drain_inbox() noexcept;
   // Sends out what this thread freed, takes in the inbox and gives every empty SuperSlab to the
-  // pool; for parking, scavenging and trimming. True if a SuperSlab went.
-  bool tidy() noexcept;
+  // pool; for parking, scavenging and trimming.
+  void tidy() noexcept;
 
   // Walks all lists and slabs; true when they agree with each other.
   bool validate() noexcept;

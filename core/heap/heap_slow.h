@@ -284,7 +284,10 @@ SuperSlab<C>* Heap<C>::acquire_super_slab() noexcept {
   global_->tick();
   SuperSlabPool<C>& pool = global_->pool;
   SuperSlab<C>* super = pool.take_pooled(global_->space);
-  if (!super && directory_->scavenge()) super = pool.take_pooled(global_->space);
+  if (!super) {
+    directory_->scavenge(HeapDirectory<C>::kScavengedAtOnce);
+    super = pool.take_pooled(global_->space);
+  }
   if (!super) super = pool.map_new(global_->space);
   if (!super && global_->trim()) super = pool.map_new(global_->space);
   return super;
@@ -298,20 +301,15 @@ void Heap<C>::give_back(SuperSlab<C>* super) noexcept {
 }
 
 template <class C>
-bool Heap<C>::tidy() noexcept {
+void Heap<C>::tidy() noexcept {
   outbox_.flush_all();
   drain_inbox();
   retire_empty_actives();
-  bool gave = false;
   for (SuperSlab<C>* super = available_.first(); super;) {
     SuperSlab<C>* const following = super->next;
-    if (super->used_slabs == 0) {
-      give_back(super);
-      gave = true;
-    }
+    if (super->used_slabs == 0) give_back(super);
     super = following;
   }
-  return gave;
 }
 
 }  // namespace hakmem
