@@ -15,7 +15,7 @@ namespace hakmem {
 enum class LockRank : std::uint8_t {
   kThreadExit = 1,  // the heap that serves threads past their own teardown
   kHeaps,           // parked heaps and the list of all heaps
-  kPurge,           // only ever tried, never waited for
+  kPurge,           // waited for only by trimming, statistics and fork
   kPool,            // warm and cold SuperSlabs
   kLarge,           // cached large blocks
   kSuperSlabDescriptors,

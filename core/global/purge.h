@@ -5,8 +5,9 @@
 // what it finds free and dirty twice, a purge delay apart, it takes, purges and returns clean.
 // Work per visit is bounded.
 //
-// Thread-safety: any thread may call; one purges at a time. `gate` is only tried on the way of an
-// allocation, never waited for; who holds it knows that no SuperSlab is unmapped meanwhile.
+// Thread-safety: any thread may call; one purges at a time. `gate` is only tried on the way of a
+// call that allocates or frees, never waited for (trimming and fork do wait); who holds it knows that no SuperSlab is
+// unmapped meanwhile.
 #pragma once
 
 #include <cstddef>
@@ -66,8 +67,8 @@ class Purger {
       cursor_ = pool.all();
     }
     for (; cursor_ && limit > 0; --limit, cursor_ = cursor_->all_next) {
-      SlabSets const sets = SlabSets::from(cursor_->slabs.load(std::memory_order_relaxed));
       purge_slabs(space, *cursor_, cursor_->idle);
+      SlabSets const sets = SlabSets::from(cursor_->slabs.load(std::memory_order_relaxed));
       cursor_->idle = sets.free & sets.dirty;
     }
     return cursor_ == nullptr;
