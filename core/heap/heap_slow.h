@@ -175,6 +175,7 @@ void Heap<C>::retire_empty_actives() noexcept {
 
 // --- spans -------------------------------------------------------------------------------------
 
+// Looks into a few SuperSlabs before it takes another one, and into all before it gives up.
 template <class C>
 typename Heap<C>::Span Heap<C>::take_span(unsigned count, unsigned step, bool whole) noexcept {
   constexpr unsigned kProbes = 16;
@@ -183,9 +184,12 @@ typename Heap<C>::Span Heap<C>::take_span(unsigned count, unsigned step, bool wh
   SuperSlab<C>* super = available_.first();
   for (unsigned probe = 0;; ++probe) {
     if (!super || probe == kProbes) {
-      if (!(super = acquire_super_slab())) return span;
-      super->listed_available = true;
-      available_.push_front(super);
+      SuperSlab<C>* const fresh = acquire_super_slab();
+      if (!fresh && !super) return span;
+      if (fresh) {
+        fresh->listed_available = true;
+        available_.push_front(super = fresh);
+      }
     }
     span.first = super->take_run(count, step, whole, span.zeroed);
     if (span.first != kernels::kNoRun) break;
