@@ -109,7 +109,7 @@ class Allocator {
   // Gives free memory back at once; true if there was any. `heap`: the caller's own.
   bool trim(Heap* heap) noexcept {
     if (heap->attached()) heap->tidy();
-    directory_.scavenge();
+    directory_.scavenge(directory_.counts().parked);
     return global_.trim();
   }
 

@@ -15,7 +15,7 @@ namespace hakmem {
 enum class LockRank : std::uint8_t {
   kStart = 1,  // the first call of the process
   kHeaps,      // parked heaps and the list of all heaps
-  kPurge,      // only ever tried, never waited for
+  kPurge,      // waited for only by trimming, statistics and fork
   kPool,       // warm and cold SuperSlabs
   kLarge,      // cached large blocks
   kSuperSlabDescriptors,

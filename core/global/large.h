@@ -93,7 +93,7 @@ class LargeBlocks {
       {
         Locked guard(lock_);
         victim = cache_.last();
-        if (!victim || now_ms - victim->freed_at_ms < age_ms) break;
+        if (!victim || victim->freed_at_ms + age_ms > now_ms) break;
         uncache(victim);
       }
       discard(space, victim);

@@ -207,7 +207,7 @@ class SuperSlabPool {
     {
       Locked guard(lock_);
       super = warm_.last();
-      if (!super || now_ms - super->freed_at_ms < age_ms) return false;
+      if (!super || super->freed_at_ms + age_ms > now_ms) return false;
       warm_.remove(super);
       --warm_count_;
     }

@@ -93,8 +93,10 @@ class alignas(128) Heap {
   // The metadata of the slab that an address lies in. Domain: inside a SuperSlab.
   static Slab<C>* slab_of(Registry<C> const& registry, void const* address) noexcept {
     if constexpr (SuperSlab<C>::kInBand) return SuperSlab<C>::in_band_slab_of(address);
+    SuperSlab<C>* const super = registry.find(address).super_slab();
+    VERIFY(super, "the address belongs to no block");
     auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
-    return registry.find(address).super_slab()->slab(static_cast<unsigned>(offset >> G::kSlabShift));
+    return super->slab(static_cast<unsigned>(offset >> G::kSlabShift));
   }
 
   RemoteQueue<C>& inbox() noexcept { return inbox_; }
@@ -102,8 +104,8 @@ class alignas(128) Heap {
   // Takes in what other threads freed.
   void drain_inbox() noexcept;
   // Sends out what this thread freed, takes in the inbox and gives every empty SuperSlab to the
-  // pool; for parking, scavenging and trimming. True if a SuperSlab went.
-  bool tidy() noexcept;
+  // pool; for parking, scavenging and trimming.
+  void tidy() noexcept;
 
   // Walks all lists and slabs; true when they agree with each other.
   bool validate() noexcept;

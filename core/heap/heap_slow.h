@@ -190,6 +190,7 @@ void Heap<C>::retire_empty_actives() noexcept {
 
 // --- spans -------------------------------------------------------------------------------------
 
+// Looks into a few SuperSlabs before it takes another one, and into all before it gives up.
 template <class C>
 typename Heap<C>::Span Heap<C>::take_span(unsigned count, unsigned step, bool whole) noexcept {
   constexpr unsigned kProbes = 16;
@@ -198,10 +199,13 @@ typename Heap<C>::Span Heap<C>::take_span(unsigned count, unsigned step, bool wh
   SuperSlab<C>* super = available_.first();
   for (unsigned probe = 0;; ++probe) {
     if (!super || probe == kProbes) {
-      if (!(super = acquire_super_slab())) return span;
-      ++super_slabs_;
-      super->listed_available = true;
-      available_.push_front(super);
+      SuperSlab<C>* const fresh = acquire_super_slab();
+      if (!fresh && !super) return span;
+      if (fresh) {
+        ++super_slabs_;
+        fresh->listed_available = true;
+        available_.push_front(super = fresh);
+      }
     }
     SlabSets const before = SlabSets::from(super->slabs.load(std::memory_order_relaxed));
     span.first = super->take_run(count, step, whole, span.zeroed);
@@ -308,7 +312,10 @@ SuperSlab<C>* Heap<C>::acquire_super_slab() noexcept {
   global_->tick();
   SuperSlabPool<C>& pool = global_->pool;
   SuperSlab<C>* super = pool.take_pooled(global_->space);
-  if (!super && directory_->scavenge()) super = pool.take_pooled(global_->space);
+  if (!super) {
+    directory_->scavenge(HeapDirectory<C>::kScavengedAtOnce);
+    super = pool.take_pooled(global_->space);
+  }
   if (!super) super = pool.map_new(global_->space);
   if (!super && global_->trim()) super = pool.map_new(global_->space);
   if (super) global_->background.note_taken(global_->space);
@@ -324,20 +331,15 @@ void Heap<C>::give_back(SuperSlab<C>* super) noexcept {
 }
 
 template <class C>
-bool Heap<C>::tidy() noexcept {
+void Heap<C>::tidy() noexcept {
   outbox_.flush_all();
   drain_inbox();
   retire_empty_actives();
-  bool gave = false;
   for (SuperSlab<C>* super = available_.first(); super;) {
     SuperSlab<C>* const following = super->next;
-    if (super->used_slabs == 0) {
-      give_back(super);
-      gave = true;
-    }
+    if (super->used_slabs == 0) give_back(super);
     super = following;
   }
-  return gave;
 }
 
 }  // namespace hakmem
