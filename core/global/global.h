@@ -42,7 +42,7 @@ struct Global {
   void count_client_blocks(Statistics& out) noexcept {
     Locked guard(purger.gate());
     for (SuperSlab<C>* super = pool.all(); super; super = super->all_next) {
-      SlabSets const sets = SlabSets::from(super->slabs.load(std::memory_order_acquire));
+      SlabSets const sets = SlabSets::from(super->slabs.load(std::memory_order_relaxed));
       std::uint32_t taken = sets.dirty & ~sets.free;
       for (; taken != 0; taken &= taken - 1) {
         Slab<C>* const slab = super->slab(static_cast<unsigned>(std::countr_zero(taken)));

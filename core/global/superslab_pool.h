@@ -212,7 +212,7 @@ class SuperSlabPool {
       --warm_count_;
     }
     if (space.purge(super->base, G::kSuperSlabBytes)) {
-      super->slabs.fetch_and(SlabSets{~0u, 0}.word(), std::memory_order_release);
+      super->slabs.fetch_and(SlabSets{~0u, 0}.word(), std::memory_order_relaxed);  // the lock publishes it
       super->collapsed = false;
       if (space.settings.huge == HugePolicy::kAdvise && !super->huge_advised)
         super->huge_advised = space.resume_huge(super->base);
@@ -232,10 +232,11 @@ class SuperSlabPool {
       cold_.remove(super);
       --cold_count_;
     }
-    // Not while the purger holds slabs of it: taking all of them keeps it away for good.
+    // Not while the purger holds slabs of it: taking all of them keeps it away for good. The lock and
+    // the gate order what was done to them before.
     std::uint64_t word = super->slabs.load(std::memory_order_relaxed);
     if (SlabSets::from(word).free != G::kAllSlabs ||
-        !super->slabs.compare_exchange_strong(word, 0, std::memory_order_acquire, std::memory_order_relaxed)) {
+        !super->slabs.compare_exchange_strong(word, 0, std::memory_order_relaxed, std::memory_order_relaxed)) {
       Locked guard(lock_);
       cold_.push_front(super);
       ++cold_count_;

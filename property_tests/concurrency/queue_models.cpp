@@ -148,10 +148,10 @@ struct RegistryModel : Model<RegistryModel, 3> {
 };
 
 Registered const registered[] = {
-    model_of<RemoteQueueModel>("remote_queue", {.random = 20000, .bound = 2, .full = true}),
-    model_of<LockModel>("lock", {.random = 20000, .bound = 1}),
-    model_of<ObjectPoolModel>("object_pool", {.random = 10000, .bound = 1}),
-    model_of<RegistryModel>("registry", {.random = 10000, .bound = 2}),
+    model_of<RemoteQueueModel>("remote_queue", {.random = 20000, .bound = 2, .deep_bound = 3, .deep_full = true}),
+    model_of<LockModel>("lock", {.random = 50000, .bound = 2, .deep_bound = 3}),
+    model_of<ObjectPoolModel>("object_pool", {.random = 10000, .bound = 1, .deep_bound = 2}),
+    model_of<RegistryModel>("registry", {.random = 10000, .bound = 2, .deep_bound = 3}),
 };
 
 }  // namespace

@@ -31,11 +31,12 @@ using Location = std::source_location;
 
 inline rl::debug_info at(Location const& where) { return {where.function_name(), where.file_name(), where.line()}; }
 
-// The one order that is taken as relaxed: that of the `argument`-th order of the call in this line.
+// The one order that is taken as a weaker one: the `argument`-th order of the call in this line.
 struct Weakened {
   std::string_view file;  // the end of its path; empty: none
   unsigned line = 0;
   unsigned argument = 0;
+  std::memory_order to = std::memory_order_relaxed;
   bool reached = false;
 };
 inline Weakened weakened;
@@ -44,8 +45,7 @@ inline rl::memory_order order(std::memory_order wanted, Location const& where, u
   bool const weaken = weakened.line == where.line() && weakened.argument == argument &&
                       std::string_view(where.file_name()).ends_with(weakened.file) && !weakened.file.empty();
   weakened.reached |= weaken;
-  if (weaken) return rl::mo_relaxed;
-  switch (wanted) {
+  switch (weaken ? weakened.to : wanted) {
     case std::memory_order_relaxed:
       return rl::mo_relaxed;
     case std::memory_order_acquire:
@@ -200,25 +200,23 @@ class Atomic {
     return compare_exchange<false>(expected, value, success, failure, where);
   }
 
-  // The futex: sleeps while the newest value is `value`; may wake early, orders nothing.
+  // The futex: sleeps while the newest value is `value`; orders nothing.
   void sleep_while(T value) noexcept {
     Model& model = made(Location::current());
     rl::ctx().sched();
-    if (model.debug_value() == value) model.wait(rl::ctx(), false, true, at(Location::current()));
+    if (model.debug_value() == value) model.wait(rl::ctx(), false, false, at(Location::current()));
   }
   void wake_one() noexcept { made(Location::current()).wake(rl::ctx(), 1, at(Location::current())); }
 
  private:
-  // Relacy wants the order of failure to be no stronger than that of success; an order of success
-  // that was weakened below it is checked as if both were the weaker one.
+  // Relacy wants the order of failure to be no stronger than that of success.
   template <bool kWeak>
   bool compare_exchange(T& expected, T value, std::memory_order success, std::memory_order failure, Location where) {
     rl::memory_order const on_success = order(success, where, 0);
     rl::memory_order on_failure = order(failure, where, 1);
-    if (on_success == rl::mo_release && on_failure == rl::mo_acquire) {
+    if (on_success == rl::mo_release && on_failure == rl::mo_acquire)
       return compare_exchange_release_acquire<kWeak>(expected, value, where);
-    }
-    if (on_success == rl::mo_relaxed) on_failure = rl::mo_relaxed;
+    if (on_success == rl::mo_relaxed || on_success == rl::mo_release) on_failure = rl::mo_relaxed;
     return made(where).compare_exchange(rl::bool_t<kWeak>(), expected, value, on_success, on_failure, at(where));
   }
 

@@ -3,8 +3,7 @@
 #pragma once
 
 #include <ostream>
-#include <sstream>
-#include <string>
+#include <streambuf>
 
 #include "property_tests/concurrency/relacy_sync.h"
 
@@ -13,14 +12,28 @@ namespace hakmem::model {
 // How far each kind of search goes.
 struct Effort {
   unsigned random = 10000;  // executions
-  unsigned bound = 0;       // preemptions enumerated; 0: not
-  bool full = false;        // all schedules and all values, where that ends
+  unsigned bound = 0;       // preemptions of which all schedules are enumerated; 0: not
+  unsigned deep_bound = 0;  // the same under --deep
+  bool deep_full = false;   // under --deep: all schedules, where that ends
 };
 
 struct Outcome {
   bool held = false;
   unsigned long long executions = 0;
-  std::string report;  // of the failing execution
+  char const* report = "";  // of the failing execution
+};
+
+// Text that Relacy writes while its own heap is in force: kept without allocating, cut when full.
+class ReportBuffer : public std::streambuf {
+ public:
+  ReportBuffer() { setp(text_, text_ + sizeof text_); }
+  char const* text() {
+    *(pptr() == epptr() ? pptr() - 1 : pptr()) = 0;
+    return text_;
+  }
+
+ private:
+  static inline char text_[1 << 16];
 };
 
 struct Registered {
@@ -38,11 +51,12 @@ struct Registered {
 
 template <class Suite>
 Outcome run_model(rl::test_params parameters) {
-  std::ostringstream text;
+  ReportBuffer buffer;
+  std::ostream text(&buffer);
   parameters.output_stream = &text;
   parameters.progress_stream = &text;
   bool const held = rl::simulate<Suite>(parameters);
-  return {held, parameters.stop_iteration, text.str()};
+  return {held, parameters.stop_iteration, buffer.text()};
 }
 
 template <class Suite>

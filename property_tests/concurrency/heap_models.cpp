@@ -1,0 +1,136 @@
+// What it owns: models of the whole allocator - heaps that start, end, are adopted and scavenged
+// while blocks travel between threads.
+// Thread-safety: none.
+#include "core/api/allocator.h"
+#include "property_tests/concurrency/model_os.h"
+#include "property_tests/concurrency/run_models.h"
+
+namespace hakmem::model {
+namespace {
+
+using Subject = Allocator<ModelMode, ModelOs, ModelSync, C::Geo>;
+using Heap = Subject::Heap;
+
+// Blocks of one class; a slab holds four.
+constexpr std::size_t kBlockBytes = 64 * kKiB;
+constexpr unsigned kBlocks = 3;
+
+// Which blocks clients hold: taken by one client at a time.
+class Held {
+ public:
+  void begin() {
+    for (Plain<int>& slot : slots_) slot.set(0);
+  }
+  void take(void* block) { change(block, 0, 1); }
+  void give(void* block) { change(block, 1, 0); }
+
+ private:
+  void change(void* block, int from, int to) {
+    auto const offset = static_cast<std::size_t>(static_cast<std::byte*>(block) - ModelOs::region);
+    Plain<int>& slot = slots_[offset / kBlockBytes];
+    RL_ASSERT(slot.get() == from);
+    slot.set(to);
+  }
+  Plain<int> slots_[128];
+};
+
+template <class Derived, rl::thread_id_t kThreads>
+struct HeapModel : Model<Derived, kThreads> {
+  Subject subject;
+  Held held;
+  Atomic<void*> sent[kBlocks];
+
+  void before() {
+    ModelOs::begin();
+    held.begin();
+  }
+
+  void* take(Heap* heap) {
+    void* const block = subject.allocate(heap, kBlockBytes);
+    RL_ASSERT(block);
+    held.take(block);
+    return block;
+  }
+  void give(Heap* heap, void* block) {
+    held.give(block);
+    subject.release(heap, block);
+  }
+  // From one client thread to another, as programs do it.
+  void send(unsigned slot, void* block) { sent[slot].store(block, std::memory_order_release); }
+  void* receive(unsigned slot) { return sent[slot].exchange(nullptr, std::memory_order_acquire); }
+
+  // Frees what was not received, adopts and ends every heap: then clients hold nothing, and all
+  // memory is back in the pool or with the system.
+  void after() {
+    Heap* const heap = subject.attach();
+    for (unsigned slot = 0; slot < kBlocks; ++slot)
+      if (void* const block = receive(slot)) give(heap, block);
+    RL_ASSERT(subject.validate(heap));
+    subject.detach(heap);
+    subject.trim(Subject::unattached());
+    Statistics const figures = subject.statistics();
+    RL_ASSERT(figures.small_blocks_now == 0);
+    RL_ASSERT(figures.super_slabs_now == 0);
+    RL_ASSERT(figures.heaps_now == figures.heaps_parked_now);
+  }
+};
+
+// covers: R1 R2 | one thread hands blocks out and ends; another frees them, to a running heap or to a
+// parked one
+struct RemoteFreeModel : HeapModel<RemoteFreeModel, 2> {
+  void thread(unsigned index) {
+    Heap* const heap = subject.attach();
+    if (index == 0) {
+      for (unsigned slot = 0; slot < kBlocks; ++slot) send(slot, take(heap));
+      give(heap, take(heap));
+    } else {
+      for (unsigned slot = 0; slot < kBlocks; ++slot)
+        if (void* const block = receive(slot)) give(heap, block);
+    }
+    subject.detach(heap);
+  }
+};
+
+// covers: R1 R2 | three threads start and end; one sends a block, one frees it without a heap of its
+// own, one adopts or scavenges what the first left
+struct HandOverModel : HeapModel<HandOverModel, 3> {
+  void thread(unsigned index) {
+    if (index == 1) {
+      if (void* const block = receive(0)) give(Subject::unattached(), block);
+      return;
+    }
+    Heap* const heap = subject.attach();
+    void* const block = take(heap);
+    if (index == 0)
+      send(0, block);
+    else
+      give(heap, block);
+    subject.detach(heap);
+  }
+};
+
+// covers: R2 M3 | a thread that trims scavenges the heap that another parks, while a third frees to it
+struct ScavengeModel : HeapModel<ScavengeModel, 3> {
+  void thread(unsigned index) {
+    if (index == 0) {
+      Heap* const heap = subject.attach();
+      send(0, take(heap));
+      send(1, take(heap));
+      subject.detach(heap);
+    } else if (index == 1) {
+      for (unsigned slot = 0; slot < 2; ++slot)
+        if (void* const block = receive(slot)) give(Subject::unattached(), block);
+    } else {
+      subject.trim(Subject::unattached());
+    }
+  }
+};
+
+Registered const registered[] = {
+    model_of<RemoteFreeModel>("remote_free", {.random = 5000, .bound = 1, .deep_bound = 2}),
+    model_of<HandOverModel>("hand_over", {.random = 5000, .bound = 1, .deep_bound = 2}),
+    model_of<ScavengeModel>("scavenge", {.random = 5000, .bound = 1, .deep_bound = 2}),
+};
+
+}  // namespace
+}  // namespace hakmem::model
