@@ -75,8 +75,9 @@ struct HeapModel : Model<Derived, kThreads> {
   }
 };
 
-// covers: R1 R2 | one thread hands blocks out and ends; another frees them, to a running heap or to a
-// parked one
+// covers: A3 R1 R2
+// states: a thread hands blocks out and ends, another frees them to its running or parked heap: all come back once
+// seeded: core/heap/outbox.h: entry.chain = {}; => ;
 struct RemoteFreeModel : HeapModel<RemoteFreeModel, 2> {
   void thread(unsigned index) {
     Heap* const heap = subject.attach();
@@ -91,8 +92,9 @@ struct RemoteFreeModel : HeapModel<RemoteFreeModel, 2> {
   }
 };
 
-// covers: R1 R2 | three threads start and end; one sends a block, one frees it without a heap of its
-// own, one adopts or scavenges what the first left
+// covers: A3 R1 R2
+// states: threads start and end, one frees without a heap, one adopts what another left: one owner, nothing lost
+// seeded: core/heap/directory.h: if (Heap<C>* const heap = parked_.pop_front()) { => if (Heap<C>* const heap = parked_.first()) {
 struct HandOverModel : HeapModel<HandOverModel, 3> {
   void thread(unsigned index) {
     if (index == 1) {
@@ -109,7 +111,9 @@ struct HandOverModel : HeapModel<HandOverModel, 3> {
   }
 };
 
-// covers: R2 M3 | a thread that trims scavenges the heap that another parks, while a third frees to it
+// covers: M3 R1 R2
+// states: a thread scavenges the heap that another parks while a third frees to it: one owner, all memory comes back
+// seeded: core/heap/directory.h: parked_.remove(heap); => ;
 struct ScavengeModel : HeapModel<ScavengeModel, 3> {
   void thread(unsigned index) {
     if (index == 0) {

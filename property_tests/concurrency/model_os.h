@@ -37,21 +37,26 @@ struct ModelOs {
     if (start + bytes > kRegionBytes) return {nullptr, {OsError::kOutOfMemory, 12}};
     mapped = start + bytes;
     if (bytes < 2 * kMiB) std::memset(region + start, 0, bytes);
-    MappedMemory::add(region + start, bytes);
+    // SuperSlabs are mapped in batches and unmapped one by one.
+    std::size_t const unit = bytes % (2 * kMiB) == 0 ? 2 * kMiB : bytes;
+    for (std::size_t done = 0; done < bytes; done += unit) MappedMemory::add(region + start + done, unit);
     return {region + start, {}};
   }
-  static OsStatus unmap(void*, std::size_t) noexcept { return {}; }
+  static OsStatus unmap(void* start, std::size_t bytes) noexcept {
+    MappedMemory::remove(static_cast<std::byte*>(start), bytes);
+    return {};
+  }
   static OsStatus resize(void*, std::size_t, std::size_t) noexcept { return {OsError::kOutOfMemory, 12}; }
   static OsStatus move(void*, std::size_t, std::size_t, void*) noexcept { return {OsError::kOutOfMemory, 12}; }
   static OsStatus protect_none(void*, std::size_t) noexcept { return {}; }
   static OsStatus protect_read_write(void*, std::size_t) noexcept { return {}; }
   static OsStatus populate_write(void* start, std::size_t) noexcept {
-    MappedMemory::check(start, Location::current());
+    RL_ASSERT(MappedMemory::check(start));
     return {};
   }
   static void touch(void*) noexcept {}
   static OsStatus purge(void* start, std::size_t bytes) noexcept {
-    MappedMemory::check(start, Location::current());
+    RL_ASSERT(MappedMemory::check(start));
     if (on_purge) on_purge(static_cast<std::byte*>(start), bytes);
     return {};
   }

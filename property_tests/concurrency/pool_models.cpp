@@ -44,8 +44,10 @@ void use_slab(SuperSlab<C>* super, int value, bool exactly) {
   super->return_run(kernels::run_of_slabs(index, 1));
 }
 
-// covers: R2 A3 | a heap takes and returns slabs of its SuperSlab while the purger takes free ones,
-// gives their pages back and returns them
+// covers: A3 R2
+// states: a heap takes and returns slabs while the purger takes free ones, purges and returns them: one holder each
+// seeded: core/global/purge.h: taken = sets.free & sets.dirty & wanted; => taken = sets.dirty & wanted;
+// seeded: core/global/purge.h: SlabSets{SlabSets::from(word).free | taken, => SlabSets{taken,
 struct SlabWordModel : Model<SlabWordModel, 2> {
   Global<C> global;
   SuperSlab<C>* super = nullptr;
@@ -69,8 +71,9 @@ struct SlabWordModel : Model<SlabWordModel, 2> {
   }
 };
 
-// covers: R2 M3 | two heaps take SuperSlabs from the pool or map them, use them and put them back
-// while a third thread trims: each has one holder, and none is lost
+// covers: M3 R2
+// states: two heaps take SuperSlabs, use them and put them back while a third thread trims: one holder, none lost
+// seeded: core/global/superslab_pool.h: warm_.remove(super); => ;
 struct PoolModel : Model<PoolModel, 3> {
   Global<C> global;
 
@@ -105,8 +108,9 @@ struct PoolModel : Model<PoolModel, 3> {
   }
 };
 
-// covers: R2 M3 | the purger walks the descriptors while a thread maps SuperSlabs ahead of use: it
-// sees each whole or not at all
+// covers: M3 R2
+// states: two threads map SuperSlabs and one walks all descriptors: it sees each whole or not at all, none is lost
+// seeded: core/global/superslab_pool.h: super->all_next = head; => super->all_next = nullptr;
 struct PublishModel : Model<PublishModel, 2> {
   Global<C> global;
   void before() {
@@ -118,12 +122,19 @@ struct PublishModel : Model<PublishModel, 2> {
       RL_ASSERT(global.pool.map_new(global.space));
       return;
     }
+    RL_ASSERT(global.pool.map_new(global.space));
     global.purger.purge_all(global.space, global.pool, global.large);
+  }
+  void after() {
+    unsigned known = 0;
+    for (SuperSlab<C>* super = global.pool.all(); super; super = super->all_next) ++known;
+    RL_ASSERT(known >= global.pool.counts().mapped_now);
   }
 };
 
-// covers: R2 M3 | the same with the descriptor of a SuperSlab that was released: the purger knows it
-// already, and must not reach the new memory before it is mapped
+// covers: M3 R2
+// states: the descriptor of a released SuperSlab gets new memory while the purger looks at it: it purges no other
+// seeded: core/global/superslab_pool.h: if (!space.enter(base, RegistryEntry<C>(super))) { => super->slabs.store(~std::uint64_t{0}, std::memory_order_release); if (!space.enter(base, RegistryEntry<C>(super))) {
 struct RecycleModel : Model<RecycleModel, 2> {
   Global<C> global;
   void before() {
@@ -146,7 +157,7 @@ Registered const registered[] = {
     model_of<RecycleModel>("recycle", {.random = 5000, .bound = 1, .deep_bound = 2}),
     model_of<SlabWordModel>("slab_word", {.random = 20000, .bound = 2, .deep_bound = 3}),
     model_of<PoolModel>("pool", {.random = 10000, .deep_bound = 1}),
-    model_of<PublishModel>("publish", {.random = 5000, .bound = 1, .deep_bound = 2}),
+    model_of<PublishModel>("publish", {.random = 10000, .deep_bound = 1}),
 };
 
 }  // namespace

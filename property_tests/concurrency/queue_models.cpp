@@ -17,8 +17,9 @@ struct Cell {
   Plain<int> content;
 };
 
-// covers: R1 | two threads push, one block and a batch; the owner drains twice; each block arrives
-// once, with its content
+// covers: R1
+// states: two threads push single blocks and a batch, the owner drains: each block arrives once, with its content
+// seeded: core/slab/remote_queue.h: return head_.exchange(nullptr, std::memory_order_acquire); => auto* all = head_.load(std::memory_order_acquire); head_.store(nullptr, std::memory_order_relaxed); return all;
 struct RemoteQueueModel : Model<RemoteQueueModel, 3> {
   static constexpr int kCells = 4;
   RemoteQueue<C> queue;
@@ -60,8 +61,10 @@ struct RemoteQueueModel : Model<RemoteQueueModel, 3> {
   }
 };
 
-// covers: R2 | three threads take the lock, one of them only if it is free; what it guards is never
-// torn, and who sleeps is woken
+// covers: R2
+// states: three threads take a lock, one only if it is free: what it guards is never torn, who sleeps is woken
+// seeded: core/base/lock.h: while (word_.exchange(kWaited, => while (word_.exchange(kHeld,
+// seeded: core/base/lock.h: == kWaited) Os::wake_one(word_); => == kFree) Os::wake_one(word_);
 struct LockModel : Model<LockModel, 3> {
   C::Lock<LockRank::kHeaps> lock;
   Plain<int> guarded;
@@ -87,8 +90,9 @@ struct LockModel : Model<LockModel, 3> {
   void after() { RL_ASSERT(guarded.get() == entered && entered >= 2); }
 };
 
-// covers: R2 | descriptors are put back and taken again by three threads; no two hold the same one,
-// and who gets one sees what its last holder did
+// covers: R2
+// states: three threads take and put back descriptors: no two hold the same one, who gets one sees its last use
+// seeded: core/global/metadata.h: first_ = object->next; => first_ = object;
 struct ObjectPoolModel : Model<ObjectPoolModel, 3> {
   struct Object {
     Object* next = nullptr;
@@ -113,8 +117,9 @@ struct ObjectPoolModel : Model<ObjectPoolModel, 3> {
   }
 };
 
-// covers: R3 | two threads enter and remove ranges of the same leaf while a third looks one up: it
-// finds nothing or the whole descriptor
+// covers: R3
+// states: two threads enter and remove ranges below one leaf, a third looks up: nothing or the whole descriptor
+// seeded: core/global/registry.h: : expected; => : leaf;
 struct RegistryModel : Model<RegistryModel, 3> {
   struct Described {
     Plain<int> value;

@@ -130,7 +130,7 @@ class Plain {
   mutable std::uint64_t made_in_ = 0;
 };
 
-// Ranges of memory that a thread of the model mapped.
+// Ranges of memory that threads of the model mapped.
 class MappedMemory {
  public:
   static void begin() { count_ = 0; }
@@ -141,21 +141,34 @@ class MappedMemory {
     range.bytes = bytes;
     range.birth.set(1);
   }
-  // Reports a race unless this thread is ordered after the mapping of the range.
-  static void check(void const* address, Location const& where) {
-    for (unsigned i = 0; i < count_; ++i) {
-      auto const offset = static_cast<std::size_t>(static_cast<std::byte const*>(address) - ranges_[i].base);
-      if (offset < ranges_[i].bytes) ranges_[i].birth.get(where);
-    }
+  static void remove(std::byte* base, std::size_t bytes) {
+    Range* const range = find(base);
+    RL_ASSERT(range && range->base == base && range->bytes == bytes);
+    range->bytes = 0;
+  }
+  // Reports a race unless this thread is ordered after the mapping of the memory; false: it is none
+  // of ours.
+  static bool check(void const* address, Location const& where = Location::current()) {
+    Range* const range = find(address);
+    if (range) range->birth.get(where);
+    return range != nullptr;
   }
 
  private:
-  static constexpr unsigned kMost = 16;
+  static constexpr unsigned kMost = 32;
   struct Range {
     std::byte* base;
     std::size_t bytes;
     Plain<int> birth;
   };
+  static Range* find(void const* address) {
+    for (unsigned i = 0; i < count_; ++i) {
+      auto const offset = static_cast<std::size_t>(static_cast<std::byte const*>(address) - ranges_[i].base);
+      if (offset < ranges_[i].bytes) return &ranges_[i];
+    }
+    return nullptr;
+  }
+
   static inline Range ranges_[kMost];
   static inline unsigned count_ = 0;
 };
