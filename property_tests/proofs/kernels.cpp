@@ -81,6 +81,7 @@ KERNEL(unsigned, find_run, std::uint32_t set, unsigned count, unsigned step) {
   return kernels::find_run(set, count, step);
 }
 KERNEL(unsigned, batch_size, Word mapped) { return kernels::batch_size(mapped); }
+KERNEL(unsigned, ahead_slabs, Word super_slabs) { return kernels::ahead_slabs(super_slabs); }
 
 KERNEL(Word, in_band_slab_of, Word address) {
   return reinterpret_cast<Word>(SuperSlab<InBand>::in_band_slab_of(reinterpret_cast<void*>(address)));

@@ -34,7 +34,7 @@ class KernelsExhaustive : public testing::Test {};
 using Geometries = testing::Types<DefaultGeometry, TinyGeometry>;
 TYPED_TEST_SUITE(KernelsExhaustive, Geometries);
 
-// covers: A1 | mutant: class_of_aligned_size
+// covers: A1
 TYPED_TEST(KernelsExhaustive, every_size_and_alignment_up_to_a_SuperSlab_gets_the_class_that_a_search_finds) {
   for (Word alignment = 1; alignment <= TypeParam::kSuperSlabBytes; alignment *= 2) {
     unsigned expected = searched_class<TypeParam>(0, alignment);
@@ -49,7 +49,7 @@ TYPED_TEST(KernelsExhaustive, every_size_and_alignment_up_to_a_SuperSlab_gets_th
   }
 }
 
-// covers: A3 | mutant: slabs_of_class
+// covers: A3
 TYPED_TEST(KernelsExhaustive, every_span_fits_into_a_SuperSlab_and_holds_a_block_behind_the_windows) {
   for (unsigned index = 0; index < TypeParam::kClassCount; ++index) {
     Word const size = kernels::size_of_class<TypeParam>(index);
@@ -61,7 +61,7 @@ TYPED_TEST(KernelsExhaustive, every_span_fits_into_a_SuperSlab_and_holds_a_block
 
 // The quotient changes only at multiples of the block size, so the offsets on both sides of each
 // multiple stand for all.
-// covers: A1 | mutant: kReciprocalBits = 32
+// covers: A1
 TEST(KernelsExhaustiveReciprocal, every_block_size_up_to_1_MiB_divides_every_offset_up_to_4_MiB) {
   constexpr Word kOffsets = Word{1} << 22;
   for (Word block = 1; block <= kMiB; ++block) {
@@ -77,7 +77,7 @@ TEST(KernelsExhaustiveReciprocal, every_block_size_up_to_1_MiB_divides_every_off
   }
 }
 
-// covers: A3 | mutant: find_run
+// covers: A3
 TEST(KernelsExhaustiveRuns, every_set_of_sixteen_slabs_gives_the_run_that_a_search_finds) {
   for (std::uint32_t set = 0; set < 0x10000; ++set) {
     for (unsigned count = 1; count <= 16; ++count) {
