@@ -94,8 +94,7 @@ struct RemoteFreeModel : HeapModel<RemoteFreeModel, 2> {
 
 // covers: A3 R1 R2
 // states: threads start and end, one frees without a heap, one adopts what another left: one owner, nothing lost
-// seeded: core/heap/directory.h: if (Heap<C>* const heap = parked_.pop_front()) { => if (Heap<C>* const heap =
-// parked_.first()) {
+// seeded: core/heap/directory.h: if (Heap<C>* const heap = parked_.pop_front()) { => if (Heap<C>* const heap = parked_.first()) {
 struct HandOverModel : HeapModel<HandOverModel, 3> {
   void thread(unsigned index) {
     if (index == 1) {

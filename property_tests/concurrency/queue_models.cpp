@@ -19,8 +19,7 @@ struct Cell {
 
 // covers: R1
 // states: two threads push single blocks and a batch, the owner drains: each block arrives once, with its content
-// seeded: core/slab/remote_queue.h: return head_.exchange(nullptr, std::memory_order_acquire); => auto* all =
-// head_.load(std::memory_order_acquire); head_.store(nullptr, std::memory_order_relaxed); return all;
+// seeded: core/slab/remote_queue.h: return head_.exchange(nullptr, std::memory_order_acquire); => auto* all = head_.load(std::memory_order_acquire); head_.store(nullptr, std::memory_order_relaxed); return all;
 struct RemoteQueueModel : Model<RemoteQueueModel, 3> {
   static constexpr int kCells = 4;
   RemoteQueue<C> queue;

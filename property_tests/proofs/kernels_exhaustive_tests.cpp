@@ -43,8 +43,9 @@ TYPED_TEST(KernelsExhaustive, every_size_and_alignment_up_to_a_SuperSlab_gets_th
                                                    kernels::size_of_class<TypeParam>(expected) % alignment != 0))
         ++expected;
       ASSERT_EQ(kernels::class_of_aligned_size<TypeParam>(size, alignment), expected) << size << " " << alignment;
-      if (alignment == 1 && size <= TypeParam::kClassMax)
+      if (alignment == 1 && size <= TypeParam::kClassMax) {
         ASSERT_EQ(kernels::class_of_size<TypeParam>(size), expected) << size;
+      }
     }
   }
 }
