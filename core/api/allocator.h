@@ -23,6 +23,7 @@ class Allocator {
 
  public:
   using Heap = hakmem::Heap<C>;
+  using Slab = hakmem::Slab<C>;
 
   constexpr Allocator() noexcept = default;
 
@@ -38,12 +39,12 @@ class Allocator {
   // The fast path of malloc, in three steps so that the exported function keeps to its budget:
   // active_slab() for sizes up to kDirectMax, pop(), and allocate_after_miss() when that is null.
   static constexpr std::size_t kDirectMax = G::kDirectMax;
-  [[gnu::always_inline]] static Slab<C>* active_slab(Heap* heap, std::size_t bytes) noexcept {
+  [[gnu::always_inline]] static Slab* active_slab(Heap* heap, std::size_t bytes) noexcept {
     return heap->active_slab(bytes);
   }
-  [[gnu::always_inline]] static void* pop(Slab<C>* slab) noexcept { return Heap::pop(slab); }
+  [[gnu::always_inline]] static void* pop(Slab* slab) noexcept { return Heap::pop(slab); }
   // Domain: attached.
-  void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab<C>* dry) noexcept {
+  void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab* dry) noexcept {
     return heap->allocate_after_miss(bytes, dry);
   }
   // The fast path of free; false: call release(). `heap` refers to the thread-local word.
@@ -115,13 +116,60 @@ class Allocator {
   // Makes SuperSlabs resident ahead of need; returns the bytes that are.
   std::size_t warm_up(std::size_t bytes) noexcept { return global_.pool.warm_up(global_.space, bytes, Os::now_ms()); }
 
-  Statistics statistics() noexcept;
+  Statistics statistics() noexcept {
+    Statistics out;
+    directory_.for_each([&out](Heap& heap) {
+      auto const counts = heap.counts();
+      out.small_blocks_handed_out += counts.handed_out;
+      out.medium_blocks_allocated += counts.singles;
+      out.remote_batches += heap.remote_batches();
+    });
+    auto const heaps = directory_.counts();
+    out.heaps_now = heaps.heaps;
+    out.heaps_parked_now = heaps.parked;
+    global_.count_client_blocks(out);
+    global_.fill_in(out);
+    return out;
+  }
+
+  // Whether the options want a helper thread and the program is beyond its first allocations; and
+  // the helper's work: one round, which ends in a sleep.
+  bool wants_helper() noexcept {
+    return Background<C>::wanted(global_.space) &&
+           (global_.pool.counts().mapped > 1 || global_.large.counts().allocated > 0);
+  }
+  void help() noexcept { global_.background_round(); }
 
   // Fork: all locks are held across it, so that the child sees them free and what they guard
-  // whole (invariant F1). `mine`: the forking thread's heap in the child.
-  void before_fork() noexcept;
-  void after_fork_in_parent() noexcept;
-  void after_fork_in_child(Heap* mine) noexcept;
+  // whole (invariant F1). Heaps that were attached to other threads were copied in the middle of
+  // anything; in the child no thread has them, they are in no list, and so nothing reads them
+  // again: frees to their blocks stay in their inboxes.
+  void before_fork() noexcept {
+    directory_.lock().lock();
+    global_.purger.gate().lock();
+    global_.pool.lock().lock();
+    global_.large.lock().lock();
+    global_.for_each_inner_lock([](auto& lock) { lock.lock(); });
+    global_.space.leftovers().lock_for_fork();
+  }
+
+  void after_fork_in_parent() noexcept {
+    global_.space.leftovers().unlock_after_fork();
+    global_.for_each_inner_lock([](auto& lock) { lock.unlock(); });
+    global_.large.lock().unlock();
+    global_.pool.lock().unlock();
+    global_.purger.gate().unlock();
+    directory_.lock().unlock();
+  }
+
+  void after_fork_in_child() noexcept {
+    global_.space.leftovers().reset_in_child();
+    global_.for_each_inner_lock([](auto& lock) { lock.reset_in_child(); });
+    global_.large.lock().reset_in_child();
+    global_.pool.lock().reset_in_child();
+    global_.purger.gate().reset_in_child();
+    directory_.lock().reset_in_child();
+  }
 
   // Walks the heap and everything shared. Domain: no other thread is inside the allocator.
   bool validate(Heap* heap) noexcept {
@@ -134,9 +182,7 @@ class Allocator {
   static bool is_large(void const* address) noexcept {
     return kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes);
   }
-  Slab<C>* head_of(void const* address) const noexcept {
-    return Heap::slab_of(global_.space.registry(), address)->head();
-  }
+  Slab* head_of(void const* address) const noexcept { return Heap::slab_of(global_.space.registry(), address)->head(); }
   LargeBlock* find_large(void const* address) const noexcept { return global_.space.registry().find(address).large(); }
 
   std::size_t block_bytes(void const* block) const noexcept {
@@ -177,7 +223,7 @@ class Allocator {
       if (bytes <= G::kMediumMax || bytes > kernels::kMaxRequest) return nullptr;
       return global_.large.resize(global_.space, large, bytes);
     }
-    Slab<C>* const head = head_of(address);
+    Slab* const head = head_of(address);
     std::size_t const have = head->block_bytes;
     bool const own_single = head->owner.load(std::memory_order_relaxed) == heap && head->state == SlabState::kSingle;
     if (own_single && bytes > G::kClassMax && bytes <= G::kMediumMax)
@@ -190,5 +236,3 @@ class Allocator {
 };
 
 }  // namespace hakmem
-
-#include "core/api/allocator_cold.h"

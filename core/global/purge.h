@@ -85,12 +85,18 @@ class Purger {
     } while (!super.slabs.compare_exchange_weak(
         word, SlabSets{SlabSets::from(word).free & ~taken, SlabSets::from(word).dirty}.word(),
         std::memory_order_acquire, std::memory_order_relaxed));
-    std::uint32_t const clean = purge_runs(space, super.base, taken);
+    std::uint32_t const clean = can_split(space, super) ? purge_runs(space, super.base, taken) : 0;
     do {
       word = super.slabs.load(std::memory_order_relaxed);
     } while (!super.slabs.compare_exchange_weak(
         word, SlabSets{SlabSets::from(word).free | taken, SlabSets::from(word).dirty & ~clean}.word(),
         std::memory_order_release, std::memory_order_relaxed));
+  }
+
+  // Part of a SuperSlab that asked for huge pages is about to be given back: whether that can last.
+  bool can_split(AddressSpace<C>& space, SuperSlab<C>& super) noexcept {
+    if (super.huge_advised && space.stop_huge(super.base)) super.huge_advised = false;
+    return !super.huge_advised;
   }
 
   // Returns the slabs whose pages are gone.

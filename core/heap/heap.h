@@ -122,7 +122,6 @@ class alignas(128) Heap {
   Heap* prev = nullptr;
   Heap* all_next = nullptr;
   bool parked = false;
-  bool lost = false;  // in a forked child: the heap of a thread that does not exist there
 
  private:
   struct Bin {
@@ -134,6 +133,7 @@ class alignas(128) Heap {
     SuperSlab<C>* super = nullptr;
     unsigned first = 0;
     bool zeroed = false;
+    bool resident = false;  // it may hold pages already
   };
 
   static constinit Slab<C> no_slab;  // no block, no room
@@ -150,6 +150,7 @@ class alignas(128) Heap {
   void* allocate_class(unsigned index, bool& zeroed) noexcept;
   void* allocate_single(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
   void* refill(unsigned index, bool& zeroed) noexcept;
+  void populate_ahead(Span const& span, unsigned count) noexcept;
   void* carve(Slab<C>* slab, bool& zeroed) noexcept;
   void activate(unsigned index, Slab<C>* slab) noexcept;
   void set_active(unsigned index, Slab<C>* slab) noexcept;
@@ -176,6 +177,7 @@ class alignas(128) Heap {
   Slab<C>* direct_[G::kDirectEntries];
   Bin bins_[G::kClassCount];
   List<SuperSlab<C>> available_, full_;  // full: every slab is in a span
+  unsigned super_slabs_ = 0;             // in both lists
   Global<C>* global_ = nullptr;
   HeapDirectory<C>* directory_ = nullptr;
   Outbox<C> outbox_;

@@ -57,11 +57,26 @@ void* Heap<C>::refill(unsigned index, bool& zeroed) noexcept {
     unsigned const count = kernels::slabs_of_class<G>(index);
     Span const span = take_span(count, 1, false);
     if (!span.super) return nullptr;
+    if (bin.active != &no_slab) populate_ahead(span, count);
     bin.growing = make_span(span, count, kernels::size_of_class<G>(index), index);
   }
   if (bin.active != bin.growing) activate(index, bin.growing);
   if (Block<C>* const block = pop(bin.active)) return block;
   return carve(bin.active, zeroed);
+}
+
+// Under PrefaultPolicy::kAhead, for a class that filled a slab and grows: one call makes the new span
+// and clean slabs behind it resident, the more the larger the heap is.
+template <class C>
+void Heap<C>::populate_ahead(Span const& span, unsigned count) noexcept {
+  if (global_->space.settings.prefault != PrefaultPolicy::kAhead || span.resident) return;
+  unsigned const wanted = kernels::ahead_slabs(super_slabs_);
+  unsigned const behind = span.first + count;
+  std::uint32_t run = kernels::run_of_slabs(span.first, count);
+  if (wanted > count && behind < G::kSlabsPerSuperSlab) run |= span.super->clean_run(behind, wanted - count);
+  std::size_t const bytes = static_cast<std::size_t>(std::popcount(run)) * G::kSlabBytes;
+  if (global_->space.prefault(span.super->base + span.first * G::kSlabBytes, bytes, PrefaultPolicy::kAhead) == bytes)
+    span.super->note_populated(run);
 }
 
 template <class C>
@@ -187,12 +202,17 @@ typename Heap<C>::Span Heap<C>::take_span(unsigned count, unsigned step, bool wh
       SuperSlab<C>* const fresh = acquire_super_slab();
       if (!fresh && !super) return span;
       if (fresh) {
+        ++super_slabs_;
         fresh->listed_available = true;
         available_.push_front(super = fresh);
       }
     }
+    SlabSets const before = SlabSets::from(super->slabs.load(std::memory_order_relaxed));
     span.first = super->take_run(count, step, whole, span.zeroed);
-    if (span.first != kernels::kNoRun) break;
+    if (span.first != kernels::kNoRun) {
+      span.resident = (before.dirty >> span.first & 1) != 0;
+      break;
+    }
     super = super->next;
   }
   if (super->exhausted()) list_full(super);
@@ -213,6 +233,10 @@ void Heap<C>::list_full(SuperSlab<C>* super) noexcept {
   available_.remove(super);
   super->listed_available = false;
   full_.push_front(super);
+  if (global_->space.settings.huge == HugePolicy::kCollapse && !super->collapsed) {
+    super->collapsed = true;
+    global_->space.collapse(super->base);
+  }
 }
 
 // Writes the metadata of a span whose slabs were just taken; the head comes out empty and in no
@@ -294,6 +318,7 @@ SuperSlab<C>* Heap<C>::acquire_super_slab() noexcept {
   }
   if (!super) super = pool.map_new(global_->space);
   if (!super && global_->trim()) super = pool.map_new(global_->space);
+  if (super) global_->background.note_taken(global_->space);
   return super;
 }
 
@@ -301,6 +326,7 @@ template <class C>
 void Heap<C>::give_back(SuperSlab<C>* super) noexcept {
   available_.remove(super);
   super->listed_available = false;
+  --super_slabs_;
   global_->pool.put_back(super, C::Os::now_ms());
 }
 
