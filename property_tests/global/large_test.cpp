@@ -33,6 +33,8 @@ class LargeBlocksOn : public GlobalTest<Os> {
   void TearDown() override {
     EXPECT_TRUE(this->large().validate());
     EXPECT_TRUE(this->nothing_leaked());
+    auto const counts = this->large().counts();
+    EXPECT_EQ(this->space().ledger().held_bytes, counts.bytes + counts.cached_bytes);
   }
 
   bool zeroed = false;
