@@ -89,10 +89,10 @@ TYPED_TEST(GlobalPurger, spares_a_slab_that_was_used_since_it_was_purged) {
     this->pass(kDelayMs + 1);
   }
   std::uint64_t const purges = FaultyLinux::calls(OsCall::kPurge);
-  FaultyLinux::advance_ms(kDelayMs - 10);
+  FaultyLinux::advance_ms(kDelayMs * 3 / 4);
   this->subject->release(this->heap, this->subject->allocate(this->heap, 300 * kKiB));
-  this->pass(20);
-  EXPECT_EQ(FaultyLinux::calls(OsCall::kPurge), purges) << "it was idle for 20 ms";
+  this->pass(kDelayMs / 2);
+  EXPECT_EQ(FaultyLinux::calls(OsCall::kPurge), purges) << "it was idle for half the delay";
   for (int round = 0; round < 2; ++round) this->pass(kDelayMs + 1);
   EXPECT_GT(FaultyLinux::calls(OsCall::kPurge), purges);
 }
