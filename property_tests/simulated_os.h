@@ -20,7 +20,7 @@ namespace hakmem::testing {
 struct Simulation {
   std::size_t page_bytes = 4 * kKiB;
   std::size_t huge_page_bytes = 2 * kMiB;
-  std::size_t populate_pages = ~std::size_t{0};  // at most so many pages are resident at a time
+  std::size_t populate_pages = ~std::size_t{0};  // populating stops at so many resident pages; touching does not
   std::size_t vma_limit = ~std::size_t{0};       // runs of pages with equal access (vm.max_map_count)
   bool hugetlb = false;                          // the huge-page pool can serve
 };
