@@ -13,6 +13,7 @@
 #include "core/global/statistics.h"
 #include "core/heap/directory.h"
 #include "core/heap/heap_slow.h"
+#include "core/heap/heap_validate.h"
 
 namespace hakmem {
 
@@ -22,6 +23,7 @@ class Allocator {
 
  public:
   using Heap = hakmem::Heap<C>;
+  using Slab = hakmem::Slab<C>;
 
   constexpr Allocator() noexcept = default;
 
@@ -37,12 +39,12 @@ class Allocator {
   // The fast path of malloc, in three steps so that the exported function keeps to its budget:
   // active_slab() for sizes up to kDirectMax, pop(), and allocate_after_miss() when that is null.
   static constexpr std::size_t kDirectMax = G::kDirectMax;
-  [[gnu::always_inline]] static Slab<C>* active_slab(Heap* heap, std::size_t bytes) noexcept {
+  [[gnu::always_inline]] static Slab* active_slab(Heap* heap, std::size_t bytes) noexcept {
     return heap->active_slab(bytes);
   }
-  [[gnu::always_inline]] static void* pop(Slab<C>* slab) noexcept { return Heap::pop(slab); }
+  [[gnu::always_inline]] static void* pop(Slab* slab) noexcept { return Heap::pop(slab); }
   // Domain: attached.
-  void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab<C>* dry) noexcept {
+  void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab* dry) noexcept {
     return heap->allocate_after_miss(bytes, dry);
   }
   // The fast path of free; false: call release(). `heap` refers to the thread-local word.
@@ -51,34 +53,36 @@ class Allocator {
   }
 
   // A block of at least `bytes`. Null: no memory, or more than kMaxRequest. Domain: attached.
-  void* allocate(Heap* heap, std::size_t bytes) noexcept {
+  void* allocate(Heap* heap, std::size_t bytes, AllocationKind kind = AllocationKind::kMalloc) noexcept {
     bool zeroed = false;
-    return allocate_known(heap, bytes, zeroed);
+    return armed(allocate_block(heap, bytes, kMinAlignment, zeroed), bytes, kMinAlignment, kind);
   }
 
   // The same, all zero; memory that is known to be zero is not written.
   void* allocate_zeroed(Heap* heap, std::size_t bytes) noexcept {
     bool zeroed = false;
-    void* const block = allocate_known(heap, bytes, zeroed);
-    if (!block || zeroed) return block;
+    void* const block = allocate_block(heap, bytes, kMinAlignment, zeroed);
     // A dirty large block: giving the pages back is cheaper than writing them all.
-    if (LargeBlock* const large = find_large(block); large && global_.large.zero(global_.space, large)) return block;
-    return std::memset(block, 0, bytes);
+    if (block && !zeroed && is_large(block)) zeroed = global_.large.zero(global_.space, find_large(block));
+    void* const memory = armed(block, bytes, kMinAlignment, AllocationKind::kMalloc);
+    return !memory || zeroed ? memory : std::memset(memory, 0, bytes);
   }
 
   // Domain: alignment a power of two up to kMaxAlignment.
-  void* allocate_aligned(Heap* heap, std::size_t bytes, std::size_t alignment) noexcept {
-    if (alignment <= kMinAlignment) return allocate(heap, bytes);
+  void* allocate_aligned(Heap* heap, std::size_t bytes, std::size_t alignment,
+                         AllocationKind kind = AllocationKind::kAligned) noexcept {
+    std::size_t const least = alignment < kMinAlignment ? kMinAlignment : alignment;
     bool zeroed = false;
-    if (bytes <= G::kMediumMax && alignment <= G::kMediumMax) return heap->allocate_aligned(bytes, alignment, zeroed);
-    return allocate_large(bytes, alignment, zeroed);
+    return armed(allocate_block(heap, bytes, least, zeroed), bytes, least, kind);
   }
 
   // Gives a block back. Null is fine; `heap` may be unattached().
-  void release(Heap* heap, void* address) noexcept {
+  void release(Heap* heap, void* address, AllocationKind kind = AllocationKind::kMalloc) noexcept {
     if (!address) return;
-    if (!is_large(address)) return heap->release(head_of(address), address);
-    LargeBlock* const large = find_large(address);
+    void* const block = Mode::disarm(ClientPtr(address), kind);
+    if (!block) return;
+    if (!is_large(block)) return heap->release(head_of(block), block);
+    LargeBlock* const large = find_large(block);
     VERIFY(large, "free(): the address belongs to no block");
     global_.large.release(global_.space, large, Os::now_ms());
   }
@@ -86,7 +90,9 @@ class Allocator {
   // A block with the same contents up to min(old, new) bytes; null: no memory, the old one stays.
   // Domain: address is a block, bytes > 0.
   void* reallocate(Heap* heap, void* address, std::size_t bytes) noexcept {
-    if (void* const same = resize_in_place(heap, address, bytes)) return same;
+    if constexpr (Mode::kTrustsClient) {
+      if (void* const same = resize_in_place(heap, address, bytes)) return same;
+    }
     std::size_t const have = usable_bytes(address);
     void* const moved = allocate(heap, bytes);
     if (!moved) return bytes <= have ? address : nullptr;
@@ -96,30 +102,74 @@ class Allocator {
   }
 
   // Bytes that the client may use of a block.
-  std::size_t usable_bytes(void const* address) const noexcept {
-    if (!is_large(address)) return head_of(address)->block_bytes;
-    LargeBlock const* const large = find_large(address);
-    VERIFY(large, "malloc_usable_size(): the address belongs to no block");
-    return large->bytes;
+  std::size_t usable_bytes(void* address) const noexcept {
+    return Mode::client_bytes(ClientPtr(address), block_bytes(Mode::block_of(ClientPtr(address))));
   }
 
   // Gives free memory back at once; true if there was any. `heap`: the caller's own.
   bool trim(Heap* heap) noexcept {
     if (heap->attached()) heap->tidy();
-    directory_.scavenge();
+    directory_.scavenge(directory_.counts().parked);
     return global_.trim();
   }
 
   // Makes SuperSlabs resident ahead of need; returns the bytes that are.
   std::size_t warm_up(std::size_t bytes) noexcept { return global_.pool.warm_up(global_.space, bytes, Os::now_ms()); }
 
-  Statistics statistics() noexcept;
+  Statistics statistics() noexcept {
+    Statistics out;
+    directory_.for_each([&out](Heap& heap) {
+      auto const counts = heap.counts();
+      out.small_blocks_handed_out += counts.handed_out;
+      out.medium_blocks_allocated += counts.singles;
+      out.remote_batches += heap.remote_batches();
+    });
+    auto const heaps = directory_.counts();
+    out.heaps_now = heaps.heaps;
+    out.heaps_parked_now = heaps.parked;
+    global_.count_client_blocks(out);
+    global_.fill_in(out);
+    return out;
+  }
+
+  // Whether the options want a helper thread and the program is beyond its first allocations; and
+  // the helper's work: one round, which ends in a sleep.
+  bool wants_helper() noexcept {
+    return Background<C>::wanted(global_.space) &&
+           (global_.pool.counts().mapped > 1 || global_.large.counts().allocated > 0);
+  }
+  void help() noexcept { global_.background_round(); }
 
   // Fork: all locks are held across it, so that the child sees them free and what they guard
-  // whole (invariant F1). `mine`: the forking thread's heap in the child.
-  void before_fork() noexcept;
-  void after_fork_in_parent() noexcept;
-  void after_fork_in_child(Heap* mine) noexcept;
+  // whole (invariant F1). Heaps that were attached to other threads were copied in the middle of
+  // anything; in the child no thread has them, they are in no list, and so nothing reads them
+  // again: frees to their blocks stay in their inboxes.
+  void before_fork() noexcept {
+    directory_.lock().lock();
+    global_.purger.gate().lock();
+    global_.pool.lock().lock();
+    global_.large.lock().lock();
+    global_.for_each_inner_lock([](auto& lock) { lock.lock(); });
+    global_.space.leftovers().lock_for_fork();
+  }
+
+  void after_fork_in_parent() noexcept {
+    global_.space.leftovers().unlock_after_fork();
+    global_.for_each_inner_lock([](auto& lock) { lock.unlock(); });
+    global_.large.lock().unlock();
+    global_.pool.lock().unlock();
+    global_.purger.gate().unlock();
+    directory_.lock().unlock();
+  }
+
+  void after_fork_in_child() noexcept {
+    global_.space.leftovers().reset_in_child();
+    global_.for_each_inner_lock([](auto& lock) { lock.reset_in_child(); });
+    global_.large.lock().reset_in_child();
+    global_.pool.lock().reset_in_child();
+    global_.purger.gate().reset_in_child();
+    directory_.lock().reset_in_child();
+  }
 
   // Walks the heap and everything shared. Domain: no other thread is inside the allocator.
   bool validate(Heap* heap) noexcept {
@@ -132,18 +182,32 @@ class Allocator {
   static bool is_large(void const* address) noexcept {
     return kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes);
   }
-  Slab<C>* head_of(void const* address) const noexcept {
-    return Heap::slab_of(global_.space.registry(), address)->head();
-  }
+  Slab* head_of(void const* address) const noexcept { return Heap::slab_of(global_.space.registry(), address)->head(); }
   LargeBlock* find_large(void const* address) const noexcept { return global_.space.registry().find(address).large(); }
 
-  void* allocate_known(Heap* heap, std::size_t bytes, bool& zeroed) noexcept {
-    if (bytes <= G::kMediumMax) [[likely]] return heap->allocate(bytes, zeroed);
-    return allocate_large(bytes, kMinAlignment, zeroed);
+  std::size_t block_bytes(void const* block) const noexcept {
+    if (!is_large(block)) return head_of(block)->block_bytes;
+    LargeBlock const* const large = find_large(block);
+    VERIFY(large, "the address belongs to no block");
+    return large->bytes;
+  }
+
+  void* allocate_block(Heap* heap, std::size_t request, std::size_t alignment, bool& zeroed) noexcept {
+    if (request > kernels::kMaxRequest) return nullptr;
+    std::size_t const bytes = Mode::padded_bytes(request, alignment);
+    if (bytes > G::kMediumMax || alignment > G::kMediumMax) [[unlikely]]
+      return allocate_large(bytes, alignment, zeroed);
+    if (alignment == kMinAlignment) [[likely]]
+      return heap->allocate(bytes, zeroed);
+    return heap->allocate_aligned(bytes, alignment, zeroed);
+  }
+
+  void* armed(void* block, std::size_t bytes, std::size_t alignment, AllocationKind kind) const noexcept {
+    if constexpr (Mode::kTrustsClient) return block;
+    return block ? Mode::arm(block, block_bytes(block), bytes, alignment, kind) : nullptr;
   }
 
   void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
-    if (bytes > kernels::kMaxRequest) return nullptr;
     std::size_t const least = bytes == 0 ? 1 : bytes;
     global_.tick();
     void* const block = global_.large.allocate(global_.space, least, alignment, zeroed);
@@ -159,11 +223,11 @@ class Allocator {
       if (bytes <= G::kMediumMax || bytes > kernels::kMaxRequest) return nullptr;
       return global_.large.resize(global_.space, large, bytes);
     }
-    Slab<C>* const head = head_of(address);
+    Slab* const head = head_of(address);
     std::size_t const have = head->block_bytes;
-    bool const own_single =
-        head->owner.load(std::memory_order_relaxed) == heap && head->state == SlabState::kSingle;
-    if (own_single && bytes > G::kClassMax && bytes <= G::kMediumMax) return heap->resize_single(head, bytes) ? address : nullptr;
+    bool const own_single = head->owner.load(std::memory_order_relaxed) == heap && head->state == SlabState::kSingle;
+    if (own_single && bytes > G::kClassMax && bytes <= G::kMediumMax)
+      return heap->resize_single(head, bytes) ? address : nullptr;
     return bytes <= have && (bytes > have / 2 || have <= 2 * G::kQuantum) ? address : nullptr;
   }
 
@@ -172,5 +236,3 @@ class Allocator {
 };
 
 }  // namespace hakmem
-
-#include "core/api/allocator_cold.h"

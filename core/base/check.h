@@ -18,10 +18,10 @@ inline constexpr bool kChecks = HAKMEM_CHECKS != 0;
 
 }  // namespace hakmem
 
-#define VERIFY(condition, text)                                        \
-  do {                                                                 \
-    if (!(condition)) [[unlikely]]                                     \
-      ::hakmem::panic(__FILE__, __LINE__, "verify failed: " text);     \
+#define VERIFY(condition, text)                                    \
+  do {                                                             \
+    if (!(condition)) [[unlikely]]                                 \
+      ::hakmem::panic(__FILE__, __LINE__, "verify failed: " text); \
   } while (false)
 
 #define INVARIANT(condition)                                           \

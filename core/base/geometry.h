@@ -90,8 +90,7 @@ struct Geometry : Shape {
   static constexpr std::size_t kWindowsBytes = kWindowBytes * kColours;
 
   // All slabs of a SuperSlab, as the set bits of one word.
-  static constexpr std::uint32_t kAllSlabs =
-      static_cast<std::uint32_t>((std::uint64_t{1} << kSlabsPerSuperSlab) - 1);
+  static constexpr std::uint32_t kAllSlabs = static_cast<std::uint32_t>((std::uint64_t{1} << kSlabsPerSuperSlab) - 1);
 
   static_assert((std::size_t{1} << kSlabShift) == kSlabBytes, "a slab is a power of two");
   static_assert((std::size_t{1} << kSuperSlabShift) == kSuperSlabBytes, "a SuperSlab is a power of two");

@@ -4,6 +4,7 @@
 // Thread-safety: that is the point.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "core/base/check.h"
@@ -12,15 +13,15 @@ namespace hakmem {
 
 // Lock order. A thread that holds rank r may take only ranks above r.
 enum class LockRank : std::uint8_t {
-  kThreadExit = 1,  // the heap that serves threads past their own teardown
-  kHeaps,           // parked heaps and the list of all heaps
-  kPurge,           // only ever tried, never waited for
-  kPool,            // warm and cold SuperSlabs
-  kLarge,           // cached large blocks
+  kStart = 1,  // the first call of the process
+  kHeaps,      // parked heaps and the list of all heaps
+  kPurge,      // waited for only by trimming, statistics and fork
+  kPool,       // warm and cold SuperSlabs
+  kLarge,      // cached large blocks
   kSuperSlabDescriptors,
   kLargeDescriptors,
-  kMetadata,        // storage for descriptors
-  kLeftovers,       // ranges that the kernel refused to unmap
+  kMetadata,   // storage for descriptors
+  kLeftovers,  // ranges that the kernel refused to unmap
 };
 
 // The ranks this thread holds, as a bit set; kept only where HAKMEM_CHECKS is 1.
@@ -39,12 +40,14 @@ class Lock {
   void lock() noexcept {
     note_taking();
     std::uint32_t expected = kFree;
-    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) lock_slow();
+    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed))
+      lock_slow();
   }
 
   bool try_lock() noexcept {
     std::uint32_t expected = kFree;
-    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) return false;
+    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed))
+      return false;
     note_taking();
     return true;
   }

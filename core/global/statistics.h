@@ -12,7 +12,7 @@ namespace hakmem {
 struct Statistics {
   // What clients hold.
   std::uint64_t small_blocks_now = 0;
-  std::uint64_t small_bytes_now = 0;   // block sizes, not requests; medium included
+  std::uint64_t small_bytes_now = 0;  // block sizes, not requests; medium included
   std::uint64_t large_blocks_now = 0;
   std::uint64_t large_bytes_now = 0;
   // What was served. Small: blocks handed to the fast paths, a lower bound of the calls.
@@ -29,7 +29,7 @@ struct Statistics {
   std::uint64_t super_slabs_released = 0;
   std::uint64_t large_cached_bytes_now = 0;
   std::uint64_t metadata_bytes_now = 0;
-  std::uint64_t leftover_bytes_now = 0;    // trimmed but refused by the kernel, to be retried
+  std::uint64_t leftover_bytes_now = 0;  // trimmed but refused by the kernel, to be retried
   // What the system was asked for.
   std::uint64_t map_calls = 0;
   std::uint64_t unmap_calls = 0;
@@ -37,7 +37,7 @@ struct Statistics {
   std::uint64_t purged_bytes = 0;
   std::uint64_t prefault_asked_bytes = 0;
   std::uint64_t prefault_populated_bytes = 0;
-  std::uint64_t out_of_memory = 0;         // requests refused
+  std::uint64_t out_of_memory = 0;  // requests refused
   // Threads.
   std::uint64_t heaps_now = 0;
   std::uint64_t heaps_parked_now = 0;

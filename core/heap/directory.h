@@ -29,6 +29,7 @@ class HeapDirectory {
     {
       Locked guard(lock_);
       if (Heap<C>* const heap = parked_.pop_front()) {
+        INVARIANT(heap->parked);
         heap->parked = false;
         --parked_count_;
         return heap;
@@ -48,32 +49,23 @@ class HeapDirectory {
   void park(Heap<C>* heap) noexcept {
     heap->tidy();
     Locked guard(lock_);
+    INVARIANT(!heap->parked);
     heap->parked = true;
     parked_.push_front(heap);
     ++parked_count_;
   }
 
-  // True if the pool got a SuperSlab.
-  bool scavenge() noexcept {
-    bool gave = false;
-    for (unsigned i = 0; i < kScavengedAtOnce; ++i) {
+  // Visits at most `most` parked heaps.
+  void scavenge(std::size_t most) noexcept {
+    for (std::size_t i = 0; i < most; ++i) {
       Heap<C>* const heap = take_parked_with_mail();
       if (!heap) break;
-      gave |= heap->tidy();
+      heap->tidy();
       Locked guard(lock_);
       heap->parked = true;
       parked_.push_back(heap);
       ++parked_count_;
     }
-    return gave;
-  }
-
-  // In a forked child: no thread but the calling one exists. Heaps that were attached to others
-  // were copied at any point of any operation, so nothing of theirs is read or adopted again;
-  // frees to them stay in their inboxes.
-  void keep_only(Heap<C>* mine) noexcept {
-    for (Heap<C>* heap = all_; heap; heap = heap->all_next)
-      if (heap != mine && !heap->parked) heap->lost = true;
   }
 
   template <class Visit>

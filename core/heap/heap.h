@@ -55,7 +55,8 @@ class alignas(128) Heap {
   // A block from a slab's list; null: the list is empty (not: there is no memory).
   [[gnu::always_inline]] static Block<C>* pop(Slab<C>* slab) noexcept {
     Block<C>* const block = slab->free;
-    if (!block) [[unlikely]] return nullptr;
+    if (!block) [[unlikely]]
+      return nullptr;
     slab->free = block->next();
     ++slab->countdown;
     return block;
@@ -64,10 +65,10 @@ class alignas(128) Heap {
   // Takes back a block that heap `mine` owns; false: not mine, large, or null. The block goes on
   // its slab's list; when the count says so, the slab changes its state. `mine` is a reference to
   // the thread-local word, so that it is compared where it stands.
-  [[gnu::always_inline]] static bool try_release(Heap* const& mine, void* address) noexcept
-    requires SuperSlab<C>::kInBand
-  {
-    if (kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes)) [[unlikely]] return false;
+  [[gnu::always_inline]] static bool try_release(Heap* const& mine,
+                                                 void* address) noexcept requires SuperSlab<C>::kInBand {
+    if (kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes)) [[unlikely]]
+      return false;
     Slab<C>* const slab = SuperSlab<C>::in_band_slab_of(address);
     Heap* const owner = slab->owner.load(std::memory_order_relaxed);
     if (owner == mine) [[likely]] {
@@ -77,7 +78,7 @@ class alignas(128) Heap {
     return false;
   }
 
-  // --- everything else (heap_slow.h) ----------------------------------------------------------
+  // --- everything else (heap_slow.h, heap_validate.h) ----------------------------------------------------------
 
   // Null: no memory. `zeroed`: the block is known to read as zero.
   void* allocate(std::size_t size, bool& zeroed) noexcept;
@@ -92,8 +93,10 @@ class alignas(128) Heap {
   // The metadata of the slab that an address lies in. Domain: inside a SuperSlab.
   static Slab<C>* slab_of(Registry<C> const& registry, void const* address) noexcept {
     if constexpr (SuperSlab<C>::kInBand) return SuperSlab<C>::in_band_slab_of(address);
+    SuperSlab<C>* const super = registry.find(address).super_slab();
+    VERIFY(super, "the address belongs to no block");
     auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
-    return registry.find(address).super_slab()->slab(static_cast<unsigned>(offset >> G::kSlabShift));
+    return super->slab(static_cast<unsigned>(offset >> G::kSlabShift));
   }
 
   RemoteQueue<C>& inbox() noexcept { return inbox_; }
@@ -101,10 +104,10 @@ class alignas(128) Heap {
   // Takes in what other threads freed.
   void drain_inbox() noexcept;
   // Sends out what this thread freed, takes in the inbox and gives every empty SuperSlab to the
-  // pool; for parking, scavenging and trimming. True if a SuperSlab went.
-  bool tidy() noexcept;
+  // pool; for parking, scavenging and trimming.
+  void tidy() noexcept;
 
-  // Walks all lists and slabs.
+  // Walks all lists and slabs; true when they agree with each other.
   bool validate() noexcept;
 
   struct Counts {
@@ -119,18 +122,18 @@ class alignas(128) Heap {
   Heap* prev = nullptr;
   Heap* all_next = nullptr;
   bool parked = false;
-  bool lost = false;  // in a forked child: the heap of a thread that does not exist there
 
  private:
   struct Bin {
     Slab<C>* active = nullptr;
-    Slab<C>* growing = nullptr;     // the one slab that is not carved to its end, if there is one
-    List<Slab<C>> partial;  // least recently queued first: those gathered most frees meanwhile
+    Slab<C>* growing = nullptr;  // the one slab that is not carved to its end, if there is one
+    List<Slab<C>> partial;       // least recently queued first: those gathered most frees meanwhile
   };
   struct Span {
     SuperSlab<C>* super = nullptr;
     unsigned first = 0;
     bool zeroed = false;
+    bool resident = false;  // it may hold pages already
   };
 
   static constinit Slab<C> no_slab;  // no block, no room
@@ -139,13 +142,15 @@ class alignas(128) Heap {
   [[gnu::always_inline]] static void push(Slab<C>* slab, Block<C>* block) noexcept {
     block->set_next(slab->free);
     slab->free = block;
-    if (--slab->countdown == 0) [[unlikely]] counted_down(slab);
+    if (--slab->countdown == 0) [[unlikely]]
+      counted_down(slab);
   }
   static void counted_down(Slab<C>* slab) noexcept;
 
   void* allocate_class(unsigned index, bool& zeroed) noexcept;
   void* allocate_single(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
   void* refill(unsigned index, bool& zeroed) noexcept;
+  void populate_ahead(Span const& span, unsigned count) noexcept;
   void* carve(Slab<C>* slab, bool& zeroed) noexcept;
   void activate(unsigned index, Slab<C>* slab) noexcept;
   void set_active(unsigned index, Slab<C>* slab) noexcept;
@@ -161,9 +166,18 @@ class alignas(128) Heap {
   SuperSlab<C>* acquire_super_slab() noexcept;
   void give_back(SuperSlab<C>* super) noexcept;
 
+  struct Census {
+    unsigned active = 0;
+    unsigned partial = 0;
+  };
+  bool validate_super_slab(SuperSlab<C>* super, Census& census) noexcept;
+  bool validate_span(Slab<C>* head) noexcept;
+  bool validate_bin(unsigned index, Census& census) noexcept;
+
   Slab<C>* direct_[G::kDirectEntries];
   Bin bins_[G::kClassCount];
   List<SuperSlab<C>> available_, full_;  // full: every slab is in a span
+  unsigned super_slabs_ = 0;             // in both lists
   Global<C>* global_ = nullptr;
   HeapDirectory<C>* directory_ = nullptr;
   Outbox<C> outbox_;

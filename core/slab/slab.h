@@ -73,9 +73,12 @@ struct alignas(kSlabMetaBytes) Slab {
 
   std::uint32_t used() const noexcept {
     switch (state) {
-      case SlabState::kActive: return countdown - 1;
-      case SlabState::kFull: return countdown + carved - regain();
-      default: return countdown;
+      case SlabState::kActive:
+        return countdown - 1;
+      case SlabState::kFull:
+        return countdown + carved - regain();
+      default:
+        return countdown;
     }
   }
 

@@ -1,0 +1,164 @@
+// What it owns: libc's allocation calls, each once - errno, zero sizes, alignment, overflow - over
+// a runtime that yields the allocator and the calling thread's heap. The library exports these;
+// tests run them beside libc's.
+// Invariants: this is where environment failures become NULL and ENOMEM, and nowhere else.
+// Thread-safety: all functions, any thread.
+#pragma once
+
+#include <malloc.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "core/api/report.h"
+#include "core/base/kernels.h"
+#include "core/mode/mode.h"
+
+namespace hakmem {
+
+template <class Runtime>
+struct Entry {
+  using Core = typename Runtime::Core;
+  using Heap = typename Runtime::Heap;
+  using Slab = typename Core::Slab;
+
+  [[gnu::always_inline]] static void* malloc(std::size_t bytes) noexcept {
+    return allocate_or(bytes, [](std::size_t wanted, Slab* dry) { return malloc_slow(wanted, dry); });
+  }
+
+  [[gnu::always_inline]] static void free(void* block) noexcept { release<AllocationKind::kMalloc>(block); }
+
+  static void* calloc(std::size_t count, std::size_t size) noexcept {
+    auto const [bytes, overflowed] = kernels::multiply(count, size);
+    if (overflowed) return out_of_memory();
+    return or_enomem(counted(Runtime::with_heap([bytes](Heap* heap) { return core().allocate_zeroed(heap, bytes); })));
+  }
+
+  // realloc(block, 0) frees and returns NULL, errno untouched, as glibc does.
+  static void* realloc(void* block, std::size_t bytes) noexcept {
+    if (!block) return malloc(bytes);
+    if (bytes == 0) {
+      free(block);
+      return nullptr;
+    }
+    return or_enomem(counted(Runtime::with_heap([=](Heap* heap) { return core().reallocate(heap, block, bytes); })));
+  }
+
+  static void* reallocarray(void* block, std::size_t count, std::size_t size) noexcept {
+    auto const [bytes, overflowed] = kernels::multiply(count, size);
+    return overflowed ? out_of_memory() : realloc(block, bytes);
+  }
+
+  static void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
+    if (!alignment_is_valid(alignment)) {
+      errno = EINVAL;
+      return nullptr;
+    }
+    return or_enomem(allocate_aligned(alignment, bytes, AllocationKind::kMalloc));
+  }
+
+  // Returns the error instead of setting errno; *out changes on success only.
+  static int posix_memalign(void** out, std::size_t alignment, std::size_t bytes) noexcept {
+    if (!alignment_is_valid(alignment) || alignment < sizeof(void*)) return EINVAL;
+    void* const block = allocate_aligned(alignment, bytes, AllocationKind::kMalloc);
+    if (!block) return ENOMEM;
+    *out = block;
+    return 0;
+  }
+
+  static void* valloc(std::size_t bytes) noexcept { return aligned_alloc(Runtime::page_bytes(), bytes); }
+
+  static void* pvalloc(std::size_t bytes) noexcept {
+    if (bytes > kernels::kMaxRequest) return out_of_memory();
+    return valloc(kernels::align_up(bytes, Runtime::page_bytes()));
+  }
+
+  static std::size_t malloc_usable_size(void* block) noexcept { return block ? core().usable_bytes(block) : 0; }
+
+  // `pad` is a hint about a contiguous heap's top; this heap has none.
+  static int malloc_trim(std::size_t) noexcept { return core().trim(Runtime::heap()); }
+
+  // Every parameter of glibc's tunes a mechanism that is not here: each is refused.
+  static int mallopt(int, int) noexcept { return 0; }
+
+  static struct mallinfo2 mallinfo2() noexcept { return to_mallinfo2(Runtime::statistics(), Runtime::kSuperSlabBytes); }
+  static struct mallinfo mallinfo() noexcept { return to_mallinfo(mallinfo2()); }
+
+  static int malloc_info(int options, std::FILE* stream) noexcept {
+    if (options != 0) return EINVAL;
+    TextWriter out(&write_to_stream, stream);
+    write_statistics_xml(out, Runtime::statistics());
+    return 0;
+  }
+
+  static void malloc_stats() noexcept { Runtime::write_report(StatsReport::kText); }
+
+  // The fast path of malloc; what it has no block for is the result of miss(bytes, dry), where
+  // `dry` is the slab that was found empty, or null.
+  template <class Miss>
+  [[gnu::always_inline]] static void* allocate_or(std::size_t bytes, Miss miss) {
+    if constexpr (Runtime::kFastPaths) {
+      if (bytes <= Core::kDirectMax) [[likely]] {
+        Slab* const slab = Core::active_slab(Runtime::heap(), bytes);
+        if (void* const block = Core::pop(slab)) [[likely]]
+          return block;
+        return miss(bytes, slab);
+      }
+    }
+    return miss(bytes, nullptr);
+  }
+
+  // The rest of malloc, but null leaves errno alone: the caller decides what comes next.
+  static void* allocate(std::size_t bytes, Slab* dry, AllocationKind kind) noexcept {
+    Heap* const heap = Runtime::heap();
+    if (dry && heap->attached()) [[likely]]
+      return counted(core().allocate_after_miss(heap, bytes, dry));
+    return counted(Runtime::with_heap([=](Heap* any) { return core().allocate(any, bytes, kind); }));
+  }
+
+  // Domain: a valid alignment.
+  static void* allocate_aligned(std::size_t alignment, std::size_t bytes, AllocationKind kind) noexcept {
+    return counted(
+        Runtime::with_heap([=](Heap* heap) { return core().allocate_aligned(heap, bytes, alignment, kind); }));
+  }
+
+  // free and the operators delete.
+  template <AllocationKind kind>
+  [[gnu::always_inline]] static void release(void* block) noexcept {
+    if constexpr (Runtime::kFastPaths) {
+      if (Core::try_release(Runtime::heap(), block)) [[likely]]
+        return;
+    }
+    Runtime::release(block, kind);
+  }
+
+  static constexpr bool alignment_is_valid(std::size_t alignment) noexcept {
+    return kernels::is_power_of_two(alignment) && alignment <= kMaxAlignment;
+  }
+
+ private:
+  static Core& core() noexcept { return Runtime::core(); }
+
+  static void* out_of_memory() noexcept {
+    errno = ENOMEM;
+    return nullptr;
+  }
+
+  static void* counted(void* block) noexcept {
+    if (!block) [[unlikely]]
+      Runtime::count_refusal();
+    return block;
+  }
+
+  static void* or_enomem(void* block) noexcept { return block ? block : out_of_memory(); }
+
+  [[gnu::noinline]] static void* malloc_slow(std::size_t bytes, Slab* dry) noexcept {
+    return or_enomem(allocate(bytes, dry, AllocationKind::kMalloc));
+  }
+
+  static void write_to_stream(void* stream, char const* text, std::size_t bytes) noexcept {
+    std::fwrite(text, 1, bytes, static_cast<std::FILE*>(stream));
+  }
+};
+
+}  // namespace hakmem

@@ -1,0 +1,189 @@
+// What it owns: the process's one allocator, and what ties it to the process - the heap of the
+// calling thread, the first call, thread exit, fork, the report at exit.
+//
+// A thread's life here:
+//   none ---- first call that needs a heap ----> attached ---- its exit handler ----> departed
+// Destructors that run after the exit handler may still allocate and free: a departed thread
+// borrows a parked heap for each call. A thread whose exit cannot be observed departs at once.
+//
+// The first call may come before libc's constructors, and what it does may allocate: the allocator
+// is configured first and complete from then on; everything that may allocate comes after.
+// Thread-safety: all functions, any thread.
+#pragma once
+
+#include <atomic>
+#include <cerrno>
+
+#include "core/api/allocator.h"
+#include "core/api/options.h"
+#include "core/api/report.h"
+
+namespace hakmem {
+
+// The process around the allocator. All functions are static.
+//   environment           "NAME=value"s that the options are read from, or null
+//   arm_thread_exit       run a function when the calling thread ends; false: it cannot be
+//   register_fork         run functions around every fork: before, after in the parent and child
+//   start_helper          run a function on a thread of ours for good; false: there is none
+//   keep_standard_error   make write_standard_error work at exit, whatever the program closes
+//   write_standard_error  a sink for TextWriter
+template <class H>
+concept HostProcess = requires(void (*run)(), char const* text, std::size_t bytes) {
+  { H::environment() }
+  noexcept->std::same_as<char const* const*>;
+  { H::arm_thread_exit(run) }
+  noexcept->std::same_as<bool>;
+  { H::register_fork(run, run, run) }
+  noexcept->std::same_as<void>;
+  { H::start_helper(run) }
+  noexcept->std::same_as<bool>;
+  { H::keep_standard_error() }
+  noexcept->std::same_as<void>;
+  { H::write_standard_error(nullptr, text, bytes) }
+  noexcept->std::same_as<void>;
+};
+
+template <AllocatorMode Mode, OperatingSystem Os, HostProcess Host, class G = DefaultGeometry>
+class Runtime {
+ public:
+  using Core = Allocator<Mode, Os, StdSync, G>;
+  using Heap = typename Core::Heap;
+  // A mode that checks its client sees every call; the others only what the fast paths leave.
+  static constexpr bool kFastPaths = Mode::kTrustsClient;
+  static constexpr std::size_t kSuperSlabBytes = G::kSuperSlabBytes;
+
+  static std::size_t page_bytes() noexcept { return Os::page_bytes(); }
+
+  static Core& core() noexcept { return core_; }
+
+  // The calling thread's heap, or Core::unattached(): enough for the fast paths and for release.
+  // A reference, so that the fast paths use it where it stands.
+  static Heap* const& heap() noexcept { return heap_; }
+
+  // Calls `work` with a heap that it may allocate from and returns its block; null: no memory.
+  template <class Work>
+  static void* with_heap(Work work) noexcept {
+    if (heap_->attached()) [[likely]] {
+      void* const block = work(heap_);
+      if (settings_.prefault == PrefaultPolicy::kBackground) [[unlikely]]
+        start_helper();
+      return block;
+    }
+    Heap* const heap = attach_or_borrow();
+    if (!heap) return nullptr;
+    void* const block = work(heap);
+    if (heap != heap_) hand_back(heap);
+    return block;
+  }
+
+  // Off the fast path: frees by a thread that has no heap yet give it one, so that it sends its
+  // blocks home in batches.
+  [[gnu::noinline]] static void release(void* block, AllocationKind kind) noexcept {
+    if (!block) return;
+    if (!heap_->attached()) [[unlikely]]
+      attach();
+    core_.release(heap_, block, kind);
+  }
+
+  static void count_refusal() noexcept { refusals_.fetch_add(1, std::memory_order_relaxed); }
+
+  static Statistics statistics() noexcept {
+    Statistics figures = core_.statistics();
+    figures.out_of_memory = refusals_.load(std::memory_order_relaxed);
+    return figures;
+  }
+
+  static void report_at_exit() noexcept {
+    if (settings_.stats_at_exit != StatsReport::kOff) write_report(settings_.stats_at_exit);
+  }
+
+  static void write_report(StatsReport format) noexcept {
+    TextWriter out(&Host::write_standard_error, nullptr);
+    write_statistics(out, format, statistics());
+  }
+
+ private:
+  [[gnu::cold, gnu::noinline]] static Heap* attach_or_borrow() noexcept {
+    attach();
+    return heap_->attached() ? heap_ : core_.attach();
+  }
+  [[gnu::cold, gnu::noinline]] static void hand_back(Heap* borrowed) noexcept { core_.detach(borrowed); }
+
+  [[gnu::cold, gnu::noinline]] static void attach() noexcept {
+    if (departed_) return;
+    int const saved_errno = errno;
+    start();
+    // What start() calls may allocate and so have attached this thread already.
+    if (!heap_->attached()) {
+      if (Heap* const heap = core_.attach()) {
+        heap_ = heap;
+        if (!Host::arm_thread_exit(&depart)) depart();
+      }
+    }
+    errno = saved_errno;
+  }
+
+  [[gnu::cold, gnu::noinline]] static void depart() noexcept {
+    Heap* const heap = heap_;
+    heap_ = Core::unattached();
+    departed_ = true;
+    if (heap->attached()) core_.detach(heap);
+  }
+
+  [[gnu::cold, gnu::noinline]] static void start() noexcept {
+    if (started_.load(std::memory_order_acquire)) [[likely]]
+      return;
+    {
+      Locked guard(start_lock_);
+      if (started_.load(std::memory_order_relaxed)) return;
+      TextWriter messages(&Host::write_standard_error, nullptr);
+      settings_ = read_options(Host::environment(), messages);
+      if (settings_.help_at_start) write_option_help(messages);
+      core_.configure(settings_);
+      started_.store(true, std::memory_order_release);
+    }
+    Host::register_fork(&before_fork, &after_fork_in_parent, &after_fork_in_child);
+    if (settings_.stats_at_exit != StatsReport::kOff) Host::keep_standard_error();
+    if (settings_.warmup_bytes > 0) core_.warm_up(settings_.warmup_bytes);
+  }
+
+  static void before_fork() noexcept { core_.before_fork(); }
+  static void after_fork_in_parent() noexcept { core_.after_fork_in_parent(); }
+  static void after_fork_in_child() noexcept {
+    core_.after_fork_in_child();
+    helper_started_.store(false, std::memory_order_relaxed);
+  }
+
+  // After an allocation, because starting a thread allocates; with no lock held.
+  [[gnu::cold, gnu::noinline]] static void start_helper() noexcept {
+    if (helper_started_.load(std::memory_order_relaxed) || !core_.wants_helper()) return;
+    if (helper_started_.exchange(true, std::memory_order_relaxed)) return;
+    int const saved_errno = errno;
+    // Without a thread, all it would do is done on slow paths, later.
+    static_cast<void>(Host::start_helper(&help_forever));
+    errno = saved_errno;
+  }
+
+  [[noreturn]] static void help_forever() noexcept {
+    for (;;) core_.help();
+  }
+
+  static constinit inline Core core_{};
+  static constinit inline Settings settings_{};
+  static constinit inline Lock<StdSync, Os, LockRank::kStart> start_lock_{};
+  // protocol: set once under start_lock_ when settings_ and core_ are ready; release and acquire
+  // publish both. A fork cannot leave the lock held: creating the second thread allocates.
+  static constinit inline std::atomic<bool> started_{false};
+
+  // protocol: the exchange picks the thread that starts the helper; relaxed, as pthread_create
+  // publishes the rest. Cleared in a forked child, where there is no helper.
+  static constinit inline std::atomic<bool> helper_started_{false};
+
+  // protocol: a count that any thread adds to; nothing is ordered by it.
+  static constinit inline std::atomic<std::uint64_t> refusals_{0};
+
+  static constinit inline thread_local Heap* heap_ = Core::unattached();
+  static constinit inline thread_local bool departed_ = false;
+};
+
+}  // namespace hakmem
