@@ -233,6 +233,12 @@ std::size_t SimulatedOs::huge_page_bytes() noexcept {
   return state.simulation.huge_page_bytes;
 }
 
+std::size_t SimulatedOs::mappings_max() noexcept {
+  Guard const held(mutex);
+  std::size_t const limit = state.simulation.vma_limit;
+  return limit == ~std::size_t{0} ? 0 : limit;
+}
+
 OsMapping SimulatedOs::map(void* hint, std::size_t bytes, MapKind kind) noexcept {
   Guard const held(mutex);
   bool const huge = kind == MapKind::kHugetlb;

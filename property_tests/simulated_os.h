@@ -69,7 +69,7 @@ class SimulatedOs {
   static OsStatus collapse_huge(void* address, std::size_t bytes) noexcept;
   static void name(void*, std::size_t, char const*) noexcept {}
   static std::size_t mappings() noexcept { return vmas(); }
-  static std::size_t mappings_max() noexcept { return 0; }
+  static std::size_t mappings_max() noexcept;
   static std::uint64_t now_ms() noexcept;
   static void wait(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept { Linux::wait(word, value); }
   static void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value, std::uint64_t ms) noexcept {

@@ -51,16 +51,16 @@ struct Requested {
 };
 
 // M2: what the result claims is resident, what is resident was asked for.
-void check_population(AlignedMapping const& mapping, ReadyResult const& ready, Requested const& request,
+void check_population(AlignedMapping const& mapping, PrefaultResult const& result, Requested const& request,
                       std::uint64_t populations) {
   std::size_t const resident = SimulatedOs::pages(PageState::kPopulated, mapping.base, mapping.kept) * request.page;
-  RC_ASSERT(ready.prefault.populated_bytes <= resident);
-  RC_ASSERT(ready.prefault.status.ok() == (ready.prefault.populated_bytes == ready.prefault.asked_bytes));
-  RC_ASSERT(ready.prefault.asked_bytes == (request.prefault == PrefaultPolicy::kOff ? 0 : mapping.kept));
-  RC_ASSERT(resident <= ready.prefault.asked_bytes);
+  RC_ASSERT(result.populated_bytes <= resident);
+  RC_ASSERT(result.status.ok() == (result.populated_bytes == result.asked_bytes));
+  RC_ASSERT(result.asked_bytes == (request.prefault == PrefaultPolicy::kOff ? 0 : mapping.kept));
+  RC_ASSERT(resident <= result.asked_bytes);
   RC_ASSERT(populations * request.page == resident);  // no page outside, none twice
   RC_ASSERT(SimulatedOs::late_advices() == 0u);
-  bool const touched = ready.prefault.method == PrefaultMethod::kTouch;
+  bool const touched = result.method == PrefaultMethod::kTouch;
   RC_ASSERT(Os::touches() == (touched ? mapping.kept / request.page : 0));
 }
 
@@ -86,8 +86,8 @@ RC_GTEST_PROP(OsProperties, mappings_are_aligned_populated_and_never_lost_whatev
     RC_ASSERT(mapping.kept == request.count * kSuper);
     RC_ASSERT(SimulatedOs::populations() == 0u);  // nothing is populated before the cut
     held.push_back(mapping);
-    ReadyResult const ready = make_ready<Os>({mapping.base, mapping.kept}, request.prefault, request.huge);
-    check_population(mapping, ready, request, SimulatedOs::populations());
+    PrefaultResult const result = prefault<Os>({mapping.base, mapping.kept}, request.prefault);
+    check_population(mapping, result, request, SimulatedOs::populations());
     RC_TAG(static_cast<int>(mapping.path));
   } else {
     RC_ASSERT(mapping.kept == 0u);

@@ -54,7 +54,7 @@ struct OsPopulation : ::testing::Test {
 
   struct Outcome {
     AlignedMapping mapping;
-    ReadyResult ready;
+    PrefaultResult prefault;
     std::uint64_t faults;
   };
 
@@ -65,8 +65,8 @@ struct OsPopulation : ::testing::Test {
     Os::reset(c.way == Way::kOverMapped ? FaultPlan::nth(1, ENOMEM, only(OsCall::kMap)) : FaultPlan::none());
     std::uint64_t const before = minor_faults();
     AlignedMapping const mapping = map_data<Os>(hint, bytes, kSuper, c.huge, leftovers);
-    ReadyResult const ready = make_ready<Os>({mapping.base, mapping.kept}, c.prefault, c.huge);
-    return {mapping, ready, minor_faults() - before};
+    PrefaultResult const result = prefault<Os>({mapping.base, mapping.kept}, c.prefault);
+    return {mapping, result, minor_faults() - before};
   }
 
   static std::uint64_t faults_of_writing(void* base, std::size_t bytes) {
@@ -89,8 +89,8 @@ struct OsPopulation : ::testing::Test {
     EXPECT_EQ(whole_process_bytes() - before, kept);
 
     bool const populated = c.prefault != PrefaultPolicy::kOff;
-    EXPECT_EQ(got.ready.prefault.populated_bytes, populated ? kept : 0);
-    EXPECT_EQ(kernel_resident_bytes(got.mapping.base, kept), got.ready.prefault.populated_bytes);
+    EXPECT_EQ(got.prefault.populated_bytes, populated ? kept : 0);
+    EXPECT_EQ(kernel_resident_bytes(got.mapping.base, kept), got.prefault.populated_bytes);
     EXPECT_LE(got.faults, (populated ? kept / Linux::page_bytes() : 0) + kSlack);
     for (std::size_t i = 0; populated && i < kept; i += 8)
       ASSERT_EQ(*(static_cast<long*>(got.mapping.base) + i / 8), 0);
