@@ -10,10 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
-#include <cstring>
+#include <iterator>
 
 namespace hakmem::testing {
 

@@ -1,8 +1,8 @@
 // What it owns: the tests under a kernel that refuses, for real, in a child process: an older one,
 // one at vm.max_map_count, one that ran out of address space.
-#include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <fstream>
 
 #include "core/base/geometry.h"

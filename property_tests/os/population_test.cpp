@@ -2,7 +2,6 @@
 // the design): every policy, huge or not, on every way to get an aligned mapping.
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <string>
 
 #include "core/base/geometry.h"
@@ -109,7 +108,7 @@ TEST_F(OsPopulation, what_is_kept_is_resident_and_nothing_else_is_on_every_path)
   for (auto const prefault : {PrefaultPolicy::kOff, PrefaultPolicy::kPopulate, PrefaultPolicy::kTouch})
     for (auto const huge : {HugePolicy::kNever, HugePolicy::kAdvise})
       for (auto const way : {Way::kAsItComes, Way::kExtended, Way::kOverMapped})
-        for (std::size_t const supers : {1, 4}) run({prefault, huge, way, supers});
+        for (std::size_t const supers : {1ul, 4ul}) run({prefault, huge, way, supers});
 }
 
 TEST_F(OsPopulation, touching_alone_populates_as_well) {

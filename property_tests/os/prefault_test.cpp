@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
 
 #include "core/base/geometry.h"
 #include "core/os/huge.h"
@@ -117,7 +119,7 @@ TEST_F(OsPrefault, interruptions_are_retried_up_to_a_bound) {
 }
 
 TEST_F(OsPrefault, running_out_of_memory_claims_no_more_than_is_resident) {
-  for (std::size_t const pages : {0, 1, 511, 512, 513, 1500, 2047, 2048}) {
+  for (std::size_t const pages : {0ul, 1ul, 511ul, 512ul, 513ul, 1500ul, 2047ul, 2048ul}) {
     start({.populate_pages = pages});
     PrefaultResult const result = prefault<Os>(range, PrefaultPolicy::kTouch);
     EXPECT_EQ(resident(), pages * 4 * kKiB);
@@ -141,7 +143,7 @@ AlignedMapping map_data_of(HugePolicy policy, Leftovers<Os>& leftovers) {
 }
 
 TEST_F(OsHuge, advice_is_given_to_what_is_kept_before_its_first_page) {
-  for (std::size_t const skew : {0, 5}) {
+  for (std::size_t const skew : {0ul, 5ul}) {
     start();
     SimulatedOs::place_next(2 * kMiB, skew * 4 * kKiB);
     AlignedMapping const mapping = map_data_of(HugePolicy::kAdvise, leftovers);
