@@ -125,6 +125,9 @@ class FaultyOs {
   static OsStatus protect_read_write(void* address, std::size_t bytes) noexcept {
     return change(OsCall::kProtectReadWrite, address, bytes, [&] { return Under::protect_read_write(address, bytes); });
   }
+  static OsStatus guard(void* address, std::size_t bytes) noexcept {
+    return change(OsCall::kProtectNone, address, bytes, [&] { return Under::guard(address, bytes); });
+  }
   static OsStatus populate_write(void* address, std::size_t bytes) noexcept {
     return change(OsCall::kPopulateWrite, address, bytes, [&] { return Under::populate_write(address, bytes); });
   }

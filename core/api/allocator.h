@@ -13,6 +13,7 @@
 #include "core/global/statistics.h"
 #include "core/heap/directory.h"
 #include "core/heap/heap_slow.h"
+#include "core/heap/resolver.h"
 
 namespace hakmem {
 
@@ -27,7 +28,10 @@ class Allocator {
   constexpr Allocator() noexcept = default;
 
   // Once, before the first attach.
-  void configure(Settings const& settings) noexcept { global_.space.settings = settings; }
+  void configure(Settings const& settings) noexcept {
+    global_.space.settings = settings;
+    Mode::configure(settings);
+  }
 
   static constexpr Heap* unattached() noexcept { return Heap::unattached(); }
   // The heap for a thread: a parked one adopted, or a new one. Null: no memory.
@@ -54,7 +58,7 @@ class Allocator {
   // A block of at least `bytes`. Null: no memory, or more than kMaxRequest. Domain: attached.
   void* allocate(Heap* heap, std::size_t bytes, AllocationKind kind = AllocationKind::kMalloc) noexcept {
     bool zeroed = false;
-    return armed(allocate_block(heap, bytes, kMinAlignment, zeroed), bytes, kMinAlignment, kind);
+    return armed(allocate_block(heap, bytes, kMinAlignment, zeroed), {bytes, kMinAlignment, kind}, zeroed);
   }
 
   // The same, all zero; memory that is known to be zero is not written.
@@ -62,36 +66,35 @@ class Allocator {
     bool zeroed = false;
     void* const block = allocate_block(heap, bytes, kMinAlignment, zeroed);
     // A dirty large block: giving the pages back is cheaper than writing them all.
-    if (block && !zeroed && is_large(block)) zeroed = global_.large.zero(global_.space, find_large(block));
-    void* const memory = armed(block, bytes, kMinAlignment, AllocationKind::kMalloc);
+    if (Mode::kTrustsClient && block && !zeroed && is_large(block))
+      zeroed = global_.large.zero(global_.space, find_large(block));
+    void* const memory = armed(block, {bytes, kMinAlignment, AllocationKind::kMalloc}, zeroed);
     return !memory || zeroed ? memory : std::memset(memory, 0, bytes);
   }
 
   // Domain: alignment a power of two up to kMaxAlignment.
   void* allocate_aligned(Heap* heap, std::size_t bytes, std::size_t alignment,
-                         AllocationKind kind = AllocationKind::kAligned) noexcept {
+                         AllocationKind kind = AllocationKind::kMalloc) noexcept {
     std::size_t const least = alignment < kMinAlignment ? kMinAlignment : alignment;
     bool zeroed = false;
-    return armed(allocate_block(heap, bytes, least, zeroed), bytes, least, kind);
+    return armed(allocate_block(heap, bytes, least, zeroed), {bytes, least, kind}, zeroed);
   }
 
   // Gives a block back. Null is fine; `heap` may be unattached().
-  void release(Heap* heap, void* address, AllocationKind kind = AllocationKind::kMalloc) noexcept {
+  void release(Heap* heap, void* address, [[maybe_unused]] Claim const& claim = {}) noexcept {
     if (!address) return;
-    void* const block = Mode::disarm(ClientPtr(address), kind);
-    if (!block) return;
-    if (!is_large(block)) return heap->release(head_of(block), block);
-    LargeBlock* const large = find_large(block);
+    if constexpr (!Mode::kTrustsClient) return release_checked(heap, ClientPtr(address), claim);
+    if (!is_large(address)) return heap->release(head_of(address), address);
+    LargeBlock* const large = find_large(address);
     VERIFY(large, "free(): the address belongs to no block");
     global_.large.release(global_.space, large, Os::now_ms());
   }
 
   // A block with the same contents up to min(old, new) bytes; null: no memory, the old one stays.
-  // Domain: address is a block, bytes > 0.
+  // Domain: address is a block (a checking mode refuses others with null), bytes > 0.
   void* reallocate(Heap* heap, void* address, std::size_t bytes) noexcept {
-    if constexpr (Mode::kTrustsClient) {
-      if (void* const same = resize_in_place(heap, address, bytes)) return same;
-    }
+    if constexpr (!Mode::kTrustsClient) return reallocate_checked(heap, ClientPtr(address), bytes);
+    if (void* const same = resize_in_place(heap, address, bytes)) return same;
     std::size_t const have = usable_bytes(address);
     void* const moved = allocate(heap, bytes);
     if (!moved) return bytes <= have ? address : nullptr;
@@ -100,9 +103,10 @@ class Allocator {
     return moved;
   }
 
-  // Bytes that the client may use of a block.
+  // Bytes that the client may use of a block; 0 where a checking mode refuses.
   std::size_t usable_bytes(void* address) const noexcept {
-    return Mode::client_bytes(ClientPtr(address), block_bytes(Mode::block_of(ClientPtr(address))));
+    if constexpr (!Mode::kTrustsClient) return usable_bytes_checked(ClientPtr(address));
+    return block_bytes(address);
   }
 
   // Gives free memory back at once; true if there was any. `heap`: the caller's own.
@@ -124,6 +128,15 @@ class Allocator {
   void before_fork() noexcept;
   void after_fork_in_parent() noexcept;
   void after_fork_in_child() noexcept;
+
+  // Looks for damage in all blocks, whatever their state; false: some was reported. Other threads
+  // may be inside the allocator. Does nothing where the client is trusted.
+  bool sweep() noexcept;
+
+  // Where an address lies. Only where the client is not trusted.
+  BlockPlace find(void const* address) const noexcept {
+    return Resolver<C>::find(global_.space.registry(), address);
+  }
 
   // Walks the heap and everything shared. Domain: no other thread is inside the allocator.
   bool validate(Heap* heap) noexcept {
@@ -158,13 +171,22 @@ class Allocator {
     return heap->allocate_aligned(bytes, alignment, zeroed);
   }
 
-  void* armed(void* block, std::size_t bytes, std::size_t alignment, AllocationKind kind) const noexcept {
-    if constexpr (Mode::kTrustsClient) return block;
-    return block ? Mode::arm(block, block_bytes(block), bytes, alignment, kind) : nullptr;
+  void* armed(void* block, [[maybe_unused]] Request const& request, [[maybe_unused]] bool zeroed) const noexcept {
+    if constexpr (Mode::kTrustsClient)
+      return block;
+    else
+      return block ? Mode::arm(find(block), request, zeroed) : nullptr;
   }
+
+  // Where the client is not trusted (allocator_checked.h).
+  void release_checked(Heap* heap, ClientPtr pointer, Claim const& claim) noexcept;
+  void* reallocate_checked(Heap* heap, ClientPtr pointer, std::size_t bytes) noexcept;
+  std::size_t usable_bytes_checked(ClientPtr pointer) const noexcept;
+  void pass_gate(Heap* heap, BlockPlace const& place) noexcept;
 
   void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
     std::size_t const least = bytes == 0 ? 1 : bytes;
+    if constexpr (!Mode::kTrustsClient) alignment = kMinAlignment;  // the mode places what it padded
     global_.tick();
     void* const block = global_.large.allocate(global_.space, least, alignment, zeroed);
     if (block || !global_.trim()) return block;
@@ -193,4 +215,5 @@ class Allocator {
 
 }  // namespace hakmem
 
+#include "core/api/allocator_checked.h"
 #include "core/api/allocator_cold.h"

@@ -142,17 +142,29 @@ class SuperSlabPool {
     bool fresh = false;
     SuperSlab<C>* const super = descriptors_.take(space.arena(), fresh);
     if (!super) return nullptr;
-    if (!space.enter(base, RegistryEntry<C>(super))) {
+    if (!has_records(space, super) || !space.enter(base, RegistryEntry<C>(super))) {
       if (fresh) publish(super);
       descriptors_.put_back(super);
       return nullptr;
     }
+    if constexpr (!SuperSlab<C>::kInBand)
+      for (Slab<C>& slab : super->storage.slabs) ::new (&slab) Slab<C>();
     super->base = base;
     super->next = super->prev = nullptr;
     super->used_slabs = 0;
     super->slabs.store(SlabSets{G::kAllSlabs, 0}.word(), std::memory_order_release);
     if (fresh) publish(super);
     return super;
+  }
+
+  // Out of line, each descriptor has room for the records of its blocks. False: no memory.
+  static bool has_records([[maybe_unused]] AddressSpace<C>& space, [[maybe_unused]] SuperSlab<C>* super) noexcept {
+    if constexpr (!SuperSlab<C>::kInBand) {
+      auto& records = super->storage.records;
+      if (!records) records = static_cast<BlockRecord*>(space.arena().allocate_apart(super->storage.kRecordBytes));
+      return records != nullptr;
+    }
+    return true;
   }
 
   void publish(SuperSlab<C>* super) noexcept {
@@ -171,6 +183,8 @@ class SuperSlabPool {
       warm_.remove(super);
       --warm_count_;
     }
+    if constexpr (!SuperSlab<C>::kInBand)
+      space.purge(reinterpret_cast<std::byte*>(super->storage.records), super->storage.kRecordBytes);
     if (space.purge(super->base, G::kSuperSlabBytes))
       super->slabs.fetch_and(SlabSets{~0u, 0}.word(), std::memory_order_release);
     Locked guard(lock_);

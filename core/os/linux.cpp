@@ -5,6 +5,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +23,9 @@
 #endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
 #endif
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
@@ -182,8 +186,26 @@ OsStatus Linux::move(void* address, std::size_t old_bytes, std::size_t new_bytes
 
 OsStatus Linux::protect_none(void* address, std::size_t bytes) noexcept { return protect(address, bytes, PROT_NONE); }
 
+OsStatus Linux::protect_read_only(void* address, std::size_t bytes) noexcept {
+  return protect(address, bytes, PROT_READ);
+}
+
+std::uint64_t Linux::entropy() noexcept {
+  ErrnoKept const kept;
+  std::uint64_t word = 0;
+  return ::syscall(SYS_getrandom, &word, sizeof word, GRND_NONBLOCK) == sizeof word ? word : 0;
+}
+
 OsStatus Linux::protect_read_write(void* address, std::size_t bytes) noexcept {
   return protect(address, bytes, PROT_READ | PROT_WRITE);
+}
+
+OsStatus Linux::guard(void* address, std::size_t bytes) noexcept {
+  // Refused by older kernels, and for locked memory.
+  if (OsStatus const status = advise(address, bytes, MADV_GUARD_INSTALL); status.ok()) return status;
+  OsStatus const status = protect_none(address, bytes);
+  if (status.ok()) purge(address, bytes);
+  return status;
 }
 
 OsStatus Linux::populate_write(void* address, std::size_t bytes) noexcept {

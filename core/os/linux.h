@@ -24,6 +24,8 @@ struct Linux {
 
   static OsStatus protect_none(void* address, std::size_t bytes) noexcept;
   static OsStatus protect_read_write(void* address, std::size_t bytes) noexcept;
+  // By MADV_GUARD_INSTALL (Linux 6.13), else by access rights.
+  static OsStatus guard(void* address, std::size_t bytes) noexcept;
 
   static OsStatus populate_write(void* address, std::size_t bytes) noexcept;
   static void touch(void* address) noexcept;
@@ -49,6 +51,11 @@ struct Linux {
   }
 
   static void write(int fd, char const* text, std::size_t bytes) noexcept;
+
+  // For the checked build, which runs on Linux alone: a random word (0 when there is no entropy
+  // yet), and memory that nobody writes again.
+  static std::uint64_t entropy() noexcept;
+  static OsStatus protect_read_only(void* address, std::size_t bytes) noexcept;
 
   // What an errno means; the one place that decides.
   static OsError classify(int code) noexcept;

@@ -29,10 +29,14 @@ struct SlabSets {
   constexpr std::uint64_t word() const noexcept { return free | std::uint64_t{dirty} << 32; }
 };
 
-// Slab metadata out of line, for modes that do not keep it in band.
+// Slab metadata out of line, for modes that do not keep it in band, and a record for each block
+// that a slab may hold: those of a span are with its head's.
 template <class C, bool kInBand>
 struct SlabStorage {
+  static constexpr std::size_t kRecordsPerSlab = C::Geo::kSlabBytes / C::Geo::kQuantum;
+  static constexpr std::size_t kRecordBytes = kRecordsPerSlab * C::Geo::kSlabsPerSuperSlab * sizeof(BlockRecord);
   Slab<C> slabs[C::Geo::kSlabsPerSuperSlab];
+  BlockRecord* records = nullptr;  // mapped with the first use of the descriptor
 };
 template <class C>
 struct SlabStorage<C, true> {};
@@ -41,6 +45,7 @@ template <class C>
 struct SuperSlab {
   using G = typename C::Geo;
   static constexpr bool kInBand = C::Mode::kMetadataInBand;
+  using Storage = SlabStorage<C, kInBand>;
 
   std::byte* base = nullptr;
   SuperSlab* next = nullptr;  // in the owner's or the pool's list
@@ -54,7 +59,7 @@ struct SuperSlab {
   // on taking, release on returning: who takes a slab sees all that was done to it before.
   typename C::template Atomic<std::uint64_t> slabs{0};
   std::uint32_t idle = 0;  // purger only: free and dirty at its last visit
-  [[no_unique_address]] SlabStorage<C, kInBand> storage;
+  [[no_unique_address]] Storage storage;
 
   // Metadata of slab `index`; see Geometry::kWindowBytes for the place in band.
   Slab<C>* slab(unsigned index) noexcept {
@@ -121,6 +126,19 @@ struct SuperSlab {
 template <class C>
 std::byte* Slab<C>::start() const noexcept {
   return super->base + std::size_t{index} * G::kSlabBytes;
+}
+
+template <class C>
+BlockRecord* Slab<C>::record(unsigned number) const noexcept {
+  return super->storage.records + index * SuperSlab<C>::Storage::kRecordsPerSlab + number;
+}
+
+template <class C>
+void Slab<C>::forget_records(unsigned from, unsigned count) const noexcept {
+  for (unsigned number = from; number < from + count; ++number) {
+    record(number)->state.store(0, std::memory_order_relaxed);
+    record(number)->trace.store(0, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace hakmem
