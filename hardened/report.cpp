@@ -1,9 +1,7 @@
 #include "hardened/report.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <atomic>
+#include <cstdlib>
 
 #include "core/os/line.h"
 #include "core/os/linux.h"
@@ -282,7 +280,7 @@ void report(Evidence const& evidence) noexcept {
   report_only(evidence);
   switch (on_error.action) {
     case ErrorAction::kAbort:
-      Linux::abort();
+      std::abort();
     case ErrorAction::kContinue:
       return;
     case ErrorAction::kExit:

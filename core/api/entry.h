@@ -12,6 +12,7 @@
 
 #include "core/api/report.h"
 #include "core/base/kernels.h"
+#include "core/mode/mode.h"
 
 namespace hakmem {
 

@@ -29,7 +29,7 @@ template <class C>
 void* Heap<C>::allocate_aligned(std::size_t size, std::size_t alignment, bool& zeroed) noexcept {
   unsigned const index = kernels::class_of_aligned_size<G>(size, alignment);
   if (index < G::kClassCount) return allocate_class(index, zeroed);
-  return allocate_single(size, alignment, zeroed);
+  return allocate_single(size == 0 ? 1 : size, alignment, zeroed);
 }
 
 template <class C>

@@ -190,6 +190,40 @@ OsStatus Linux::protect_read_only(void* address, std::size_t bytes) noexcept {
   return protect(address, bytes, PROT_READ);
 }
 
+int Linux::open_to_read(char const* path) noexcept {
+  ErrnoKept const kept;
+  return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0));
+}
+
+int Linux::open_to_append(char const* path) noexcept {
+  ErrnoKept const kept;
+  return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+}
+
+std::size_t Linux::read(int fd, char* text, std::size_t bytes) noexcept {
+  ErrnoKept const kept;
+  for (;;) {
+    long const got = ::syscall(SYS_read, fd, text, bytes);
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) return 0;
+  }
+}
+
+void Linux::close(int fd) noexcept {
+  ErrnoKept const kept;
+  ::syscall(SYS_close, fd);
+}
+
+void Linux::sleep_ms(unsigned milliseconds) noexcept {
+  ErrnoKept const kept;
+  timespec const pause{milliseconds / 1000, static_cast<long>(milliseconds % 1000) * 1'000'000};
+  ::syscall(SYS_nanosleep, &pause, nullptr);
+}
+
+void Linux::exit_now(int code) noexcept {
+  for (;;) ::syscall(SYS_exit_group, code);
+}
+
 std::uint64_t Linux::entropy() noexcept {
   ErrnoKept const kept;
   std::uint64_t word = 0;

@@ -52,8 +52,14 @@ struct Linux {
 
   static void write(int fd, char const* text, std::size_t bytes) noexcept;
 
-  // For the checked build, which runs on Linux alone: a random word (0 when there is no entropy
-  // yet), and memory that nobody writes again.
+  // For the checked build, which runs on Linux alone: files for reports, a random word (0 when there
+  // is no entropy yet), and memory that nobody writes again.
+  static int open_to_read(char const* path) noexcept;    // negative: refused
+  static int open_to_append(char const* path) noexcept;  // made if missing
+  static std::size_t read(int fd, char* text, std::size_t bytes) noexcept;
+  static void close(int fd) noexcept;
+  static void sleep_ms(unsigned milliseconds) noexcept;
+  [[noreturn]] static void exit_now(int code) noexcept;  // runs nothing of the program's
   static std::uint64_t entropy() noexcept;
   static OsStatus protect_read_only(void* address, std::size_t bytes) noexcept;
 

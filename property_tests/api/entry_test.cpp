@@ -156,8 +156,8 @@ TYPED_TEST(ApiEntry, usable_size_of_null_is_zero) { EXPECT_EQ(LibcOf<TypeParam>:
 
 TYPED_TEST(ApiEntry, trim_says_whether_it_gave_memory_back) {
   using Libc = LibcOf<TypeParam>;
-  void* const block = Libc::malloc(50 << 20);
-  std::memset(block, 1, 50 << 20);
+  void* const block = Libc::malloc(20 << 20);
+  std::memset(block, 1, 20 << 20);
   Libc::free(block);
   EXPECT_EQ(Libc::malloc_trim(0), 1);
   EXPECT_EQ(Libc::malloc_trim(0), 0);

@@ -2,7 +2,13 @@
 // really the allocator.
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "property_tests/api/child.h"
@@ -70,6 +76,10 @@ TEST(ApiProcess, each_process_that_calls_exit_writes_its_report) {
   EXPECT_EQ(count_of(result.err, kHeading), 2) << result.err;
 }
 
+TEST(ApiProcess, children_forked_while_threads_allocate_allocate_too) {
+  expect_served(run_preloaded({kPrograms + "forks_with_threads"}, {"HAKMEM_STATS=1"}));
+}
+
 TEST(ApiProcess, no_report_is_written_unless_asked_for) {
   ChildResult const result = run_preloaded({kPrograms + "forks"});
   EXPECT_EQ(result.exit_code, 0);
@@ -83,10 +93,13 @@ TEST(ApiProcess, report_is_written_when_the_program_closed_standard_error) {
 }
 
 TEST(ApiProcess, report_goes_nowhere_when_standard_error_became_another_file) {
-  ChildResult const result =
-      run_preloaded({"/bin/sh", "-c", "exec 2>&- 512>&- 513>&-; exec 2>/dev/null"}, {"HAKMEM_STATS=1"});
+  std::string const path = testing::TempDir() + "hakmem_not_standard_error";
+  std::ofstream{path};
+  ChildResult const result = run_preloaded({kPrograms + "replaces_standard_error", path}, {"HAKMEM_STATS=1"});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(result.err, "");
+  EXPECT_EQ(std::ifstream(path).peek(), std::ifstream::traits_type::eof());
+  std::remove(path.c_str());
 }
 
 TEST(ApiProcess, json_report_is_one_valid_object) {
@@ -109,8 +122,23 @@ TEST(ApiProcess, unknown_and_malformed_options_are_reported_and_the_program_goes
       << result.err;
 }
 
+// Runs as another user than the one who starts it: a program that AT_SECURE is set for.
+TEST(ApiProcess, options_are_ignored_in_a_program_with_more_rights_than_its_user) {
+  std::string const program = testing::TempDir() + "hakmem_set_user_id";
+  std::filesystem::copy_file(kPrograms + "calls_everything_static", program,
+                             std::filesystem::copy_options::overwrite_existing);
+  constexpr uid_t kNobody = 65534;
+  if (chown(program.c_str(), kNobody, kNobody) != 0) GTEST_SKIP() << "only root can make the program";
+  ASSERT_EQ(chmod(program.c_str(), 04755), 0);
+  ChildResult const result = run_child("", {program}, {"HAKMEM_STATS=1", "HAKMEM_NO_SUCH=1"});
+  std::filesystem::remove(program);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(count_of(result.err, kHeading), 1) << "that of malloc_stats";
+  EXPECT_EQ(count_of(result.err, "HAKMEM_NO_SUCH"), 0);
+}
+
 TEST(ApiProcess, help_lists_every_option) {
-  ChildResult const result = run_preloaded({"/bin/true"}, {"HAKMEM_HELP=1"});
+  ChildResult const result = run_preloaded({"/bin/echo"}, {"HAKMEM_HELP=1"});
   for (char const* name : {"HAKMEM_SS_PREFAULT", "HAKMEM_WARMUP", "HAKMEM_STATS", "HAKMEM_HELP"})
     EXPECT_EQ(count_of(result.err, std::string("\n  ") + name), 1) << result.err;
 }

@@ -13,6 +13,9 @@ namespace {
 constexpr std::size_t kTooMuch = std::size_t{1} << 62;
 constexpr std::align_val_t kAlignment{4096};
 
+// A result that is used: an allocation whose result is not may be left out by the compiler.
+void* volatile sink;
+
 template <class Call>
 bool throws_bad_alloc(Call call) {
   try {
@@ -53,11 +56,11 @@ void aligned_forms() {
 }
 
 void failures_without_handler() {
-  EXPECT(throws_bad_alloc([] { (void)::operator new(kTooMuch); }));
-  EXPECT(throws_bad_alloc([] { (void)::operator new[](kTooMuch); }));
-  EXPECT(throws_bad_alloc([] { (void)::operator new(kTooMuch, kAlignment); }));
-  EXPECT(throws_bad_alloc([] { (void)::operator new[](kTooMuch, kAlignment); }));
-  EXPECT(throws_bad_alloc([] { (void)::operator new(10, std::align_val_t{3}); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new(kTooMuch); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new[](kTooMuch); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new(kTooMuch, kAlignment); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new[](kTooMuch, kAlignment); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new(10, std::align_val_t{3}); }));
   EXPECT(::operator new(kTooMuch, std::nothrow) == nullptr);
   EXPECT(::operator new[](kTooMuch, std::nothrow) == nullptr);
   EXPECT(::operator new(kTooMuch, kAlignment, std::nothrow) == nullptr);
@@ -77,7 +80,7 @@ void throw_bad_alloc() {
 
 void failures_with_handler() {
   std::set_new_handler(give_up_at_the_third_call);
-  EXPECT(throws_bad_alloc([] { (void)::operator new(kTooMuch); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new(kTooMuch); }));
   EXPECT(handler_calls == 3);
 
   handler_calls = 0;
@@ -87,7 +90,7 @@ void failures_with_handler() {
 
   handler_calls = 0;
   std::set_new_handler(throw_bad_alloc);
-  EXPECT(throws_bad_alloc([] { (void)::operator new(kTooMuch); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new(kTooMuch); }));
   EXPECT(::operator new(kTooMuch, std::nothrow) == nullptr);
   EXPECT(::operator new[](kTooMuch, kAlignment, std::nothrow) == nullptr);
   EXPECT(handler_calls == 3);

@@ -1,5 +1,6 @@
 // Allocation when a thread, or the process, is almost gone: in thread_local destructors, in every
 // round of pthread key destructors, in atexit handlers and in destructors of static objects.
+#include <limits.h>
 #include <pthread.h>
 
 #include <cstdint>
