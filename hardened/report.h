@@ -42,9 +42,6 @@ struct Evidence {
   void* pc = nullptr;
 };
 
-// As hak_report_callback of hakmem.h.
-using ReportCallback = void (*)(void* context, char const* kind, char const* text, std::size_t bytes);
-
 void start_reports(Settings const& settings) noexcept;
 void set_report_callback(ReportCallback callback, void* context) noexcept;
 

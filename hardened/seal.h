@@ -20,9 +20,13 @@
 namespace hakmem::hardened {
 
 inline constexpr std::size_t kHeaderBytes = 16;
+// Behind the last block of a span.
+inline constexpr std::size_t kTailBytes = 16;
 
 // kBusy: a thread changes it from free to live or back; nobody else looks at the block.
 enum class BlockState : std::uint8_t { kNever = 0, kLive = 1, kFree = 2, kBusy = 3 };
+
+inline constexpr unsigned kGenerationMask = 63;
 
 // The state word of a record, unpacked. A free block's tells what it was.
 struct Facts {

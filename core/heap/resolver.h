@@ -32,6 +32,8 @@ class Resolver {
     place.last = number + 1u == head->capacity;
     place.start = reinterpret_cast<std::byte*>(head->block(number));
     place.bytes = head->block_bytes;
+    std::byte const* const span_end = head->start() + head->slabs * G::kSlabBytes;
+    place.tail = place.last && place.start + place.bytes + C::Mode::kSpanTailBytes <= span_end;
     place.record = head->record(number);
     return place;
   }

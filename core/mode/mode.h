@@ -62,15 +62,20 @@ struct BlockPlace {
   };
   Where where = Where::kNowhere;
   bool first = false;  // of its span: there is no record before it
-  bool last = false;   // of its span: kSpanTailBytes follow it
+  bool last = false;   // of its span: there is no record behind it
+  bool tail = false;   // last, and kSpanTailBytes follow it
   std::byte* start = nullptr;
   std::size_t bytes = 0;
   BlockRecord* record = nullptr;
 
   bool is_block() const noexcept { return record != nullptr; }
-  BlockPlace next() const noexcept { return {where, false, false, start + bytes, bytes, record + 1}; }
-  BlockPlace previous() const noexcept { return {where, false, false, start - bytes, bytes, record - 1}; }
+  BlockPlace next() const noexcept { return {where, false, false, false, start + bytes, bytes, record + 1}; }
+  BlockPlace previous() const noexcept { return {where, false, false, false, start - bytes, bytes, record - 1}; }
 };
+
+// Is given each report: its kind ("double-free") and its whole text, which is not null-terminated.
+// It may not allocate or free; it may end the process, or leave by longjmp.
+using ReportCallback = void (*)(void* context, char const* kind, char const* text, std::size_t bytes);
 
 // What a mode decides.
 //   kName            shown in reports and test names
@@ -81,6 +86,7 @@ struct BlockPlace {
 //   Links            how a free block stores the address of the next one
 //   ReuseGate        what a heap does with released blocks before they may be reused
 //   configure        before the first allocation
+//   set_report_callback  who else is told of errors
 //   padded_bytes     block bytes needed to serve a request (headers, canaries)
 //   carve_in_front   whether a newly carved block is queued before those that lie behind it in
 //                    memory; true throughout keeps them in the order of their addresses
@@ -101,6 +107,8 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
   noexcept->std::same_as<std::size_t>;
   { M::carve_in_front() }
   noexcept->std::same_as<bool>;
+  { M::set_report_callback(nullptr, block) }
+  noexcept->std::same_as<void>;
 };
 
 // What a mode that does not trust its client decides besides. Each function that takes a ClientPtr
@@ -111,6 +119,7 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 //   client_bytes  how much of a live block the client may use. Domain: inspected
 //   resize        the block serves another size where it stands; false: it cannot. Domain: inspected,
 //                 padded_bytes for kMinAlignment fit
+//   entered       first in each exported function, with its frame address
 //   sweep         looks for damage in a block of any state; false: reported some
 template <class M>
 concept CheckingMode = AllocatorMode<M> && requires(BlockPlace const& place, Request const& request,
@@ -126,6 +135,8 @@ concept CheckingMode = AllocatorMode<M> && requires(BlockPlace const& place, Req
   noexcept->std::same_as<std::size_t>;
   { M::resize(place, bytes) }
   noexcept->std::same_as<bool>;
+  { M::entered(pointer.unchecked()) }
+  noexcept->std::same_as<void>;
   { M::sweep(place) }
   noexcept->std::same_as<bool>;
 };
@@ -148,6 +159,7 @@ struct FastMode {
   static void configure(Settings const&) noexcept {}
   static constexpr std::size_t padded_bytes(std::size_t request, std::size_t) noexcept { return request; }
   static constexpr bool carve_in_front() noexcept { return true; }
+  static void set_report_callback(ReportCallback, void*) noexcept {}
 };
 static_assert(AllocatorMode<FastMode>);
 
