@@ -149,9 +149,7 @@ class Allocator {
   static bool is_large(void const* address) noexcept {
     return kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes);
   }
-  Slab* head_of(void const* address) const noexcept {
-    return Heap::slab_of(global_.space.registry(), address)->head();
-  }
+  Slab* head_of(void const* address) const noexcept { return Heap::slab_of(global_.space.registry(), address)->head(); }
   LargeBlock* find_large(void const* address) const noexcept { return global_.space.registry().find(address).large(); }
 
   std::size_t block_bytes(void const* block) const noexcept {

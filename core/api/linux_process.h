@@ -14,9 +14,7 @@ struct LinuxProcess {
   // Nothing in a program that runs with more rights than who started it.
   static char const* const* environment() noexcept { return getauxval(AT_SECURE) ? nullptr : environ; }
 
-  static bool arm_thread_exit(void (*run)()) noexcept {
-    return ThreadExit::arm(&call, reinterpret_cast<void*>(run));
-  }
+  static bool arm_thread_exit(void (*run)()) noexcept { return ThreadExit::arm(&call, reinterpret_cast<void*>(run)); }
 
   // A refusal leaves a program that can do everything but fork while its threads allocate.
   static void register_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {

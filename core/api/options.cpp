@@ -29,8 +29,8 @@ constexpr OptionType bytes(std::uint64_t min, std::uint64_t max) noexcept {
 }
 constexpr OptionType text() noexcept { return {OptionType::Kind::kText, {}, 0, ~std::uint64_t{0}}; }
 
-#define HAKMEM_OPTION(name, field, type, help)                                            \
-  Option{"HAKMEM_" #name, type, help,                                                     \
+#define HAKMEM_OPTION(name, field, type, help)                                                 \
+  Option{"HAKMEM_" #name, type, help,                                                          \
          [](Settings const& from) noexcept { return static_cast<std::uint64_t>(from.field); }, \
          [](Settings& to, std::uint64_t value) noexcept { to.field = static_cast<decltype(to.field)>(value); }},
 constexpr Option kOptions[] = {
@@ -57,12 +57,16 @@ constexpr std::string_view choice_at(std::string_view choices, std::uint64_t pos
 constexpr unsigned suffix_shift(char suffix) noexcept {
   switch (suffix) {
     case 'k':
-    case 'K': return 10;
+    case 'K':
+      return 10;
     case 'm':
-    case 'M': return 20;
+    case 'M':
+      return 20;
     case 'g':
-    case 'G': return 30;
-    default: return 0;
+    case 'G':
+      return 30;
+    default:
+      return 0;
   }
 }
 
@@ -189,10 +193,16 @@ std::span<Option const> option_table() noexcept { return kOptions; }
 OptionValue parse_option(OptionType const& type, std::string_view text) noexcept {
   OptionValue result{};
   switch (type.kind) {
-    case OptionType::Kind::kChoice: return parse_choice(type.choices, text);
-    case OptionType::Kind::kText: return {!text.empty(), reinterpret_cast<std::uintptr_t>(text.data())};
-    case OptionType::Kind::kNumber: result = parse_decimal(text); break;
-    case OptionType::Kind::kBytes: result = parse_bytes(text); break;
+    case OptionType::Kind::kChoice:
+      return parse_choice(type.choices, text);
+    case OptionType::Kind::kText:
+      return {!text.empty(), reinterpret_cast<std::uintptr_t>(text.data())};
+    case OptionType::Kind::kNumber:
+      result = parse_decimal(text);
+      break;
+    case OptionType::Kind::kBytes:
+      result = parse_bytes(text);
+      break;
   }
   return {result.valid && result.value >= type.min && result.value <= type.max, result.value};
 }

@@ -22,8 +22,7 @@ constexpr Figure kFigures[] = {
 
 static_assert(sizeof kFigures / sizeof kFigures[0] == sizeof(Statistics) / sizeof(std::uint64_t),
               "statistics.def lists every figure");
-static_assert(sizeof(hak_statistics) == sizeof(std::size_t) + sizeof(Statistics),
-              "hak_statistics has every figure");
+static_assert(sizeof(hak_statistics) == sizeof(std::size_t) + sizeof(Statistics), "hak_statistics has every figure");
 
 constexpr int narrow(std::size_t value) noexcept { return value < INT_MAX ? static_cast<int>(value) : INT_MAX; }
 

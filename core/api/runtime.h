@@ -28,11 +28,16 @@ namespace hakmem {
 //   write_standard_error  a sink for TextWriter
 template <class H>
 concept HostProcess = requires(void (*run)(), char const* text, std::size_t bytes) {
-  { H::environment() } noexcept -> std::same_as<char const* const*>;
-  { H::arm_thread_exit(run) } noexcept -> std::same_as<bool>;
-  { H::register_fork(run, run, run) } noexcept -> std::same_as<void>;
-  { H::keep_standard_error() } noexcept -> std::same_as<void>;
-  { H::write_standard_error(nullptr, text, bytes) } noexcept -> std::same_as<void>;
+  { H::environment() }
+  noexcept->std::same_as<char const* const*>;
+  { H::arm_thread_exit(run) }
+  noexcept->std::same_as<bool>;
+  { H::register_fork(run, run, run) }
+  noexcept->std::same_as<void>;
+  { H::keep_standard_error() }
+  noexcept->std::same_as<void>;
+  { H::write_standard_error(nullptr, text, bytes) }
+  noexcept->std::same_as<void>;
 };
 
 template <AllocatorMode ModeT, OperatingSystem Os, HostProcess Host, class G = DefaultGeometry>
@@ -56,7 +61,8 @@ class Runtime {
   // Calls `work` with a heap that it may allocate from and returns its block; null: no memory.
   template <class Work>
   static void* with_heap(Work work) noexcept {
-    if (heap_->attached()) [[likely]] return work(heap_);
+    if (heap_->attached()) [[likely]]
+      return work(heap_);
     Heap* const heap = attach_or_borrow();
     if (!heap) return nullptr;
     void* const block = work(heap);
@@ -115,7 +121,8 @@ class Runtime {
   }
 
   [[gnu::cold, gnu::noinline]] static void start() noexcept {
-    if (started_.load(std::memory_order_acquire)) [[likely]] return;
+    if (started_.load(std::memory_order_acquire)) [[likely]]
+      return;
     {
       Locked guard(start_lock_);
       if (started_.load(std::memory_order_relaxed)) return;

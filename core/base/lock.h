@@ -4,6 +4,7 @@
 // Thread-safety: that is the point.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "core/base/check.h"

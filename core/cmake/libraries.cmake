@@ -17,14 +17,17 @@ function(hakmem_library name file entry)
   set(map ${PROJECT_SOURCE_DIR}/core/api/exports.map)
   add_library(${name}_shared SHARED $<TARGET_OBJECTS:${name}_objects>)
   set_target_properties(${name}_shared PROPERTIES
-      OUTPUT_NAME ${file} VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE C LINK_DEPENDS ${map})
+      OUTPUT_NAME ${file} VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE CXX LINK_DEPENDS ${map})
+  # Not the libraries that a C++ link brings by default: libc, and the compiler's static helpers.
+  target_link_options(${name}_shared PRIVATE -nodefaultlibs)
+  target_link_libraries(${name}_shared PRIVATE c gcc)
   # Bound at start, because the first call may come from the dynamic linker itself; never unloaded,
   # because blocks and exit handlers outlive any dlclose.
   target_link_options(${name}_shared PRIVATE
       -Wl,--version-script=${map} -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete)
 
   add_library(${name}_static STATIC $<TARGET_OBJECTS:${name}_objects>)
-  set_target_properties(${name}_static PROPERTIES OUTPUT_NAME ${file} LINKER_LANGUAGE C)
+  set_target_properties(${name}_static PROPERTIES OUTPUT_NAME ${file} LINKER_LANGUAGE CXX)
 
   foreach(form IN ITEMS shared static)
     target_include_directories(${name}_${form} PUBLIC

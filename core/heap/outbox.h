@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/geometry.h"
 #include "core/slab/free_list.h"
 
 namespace hakmem {

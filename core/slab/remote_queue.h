@@ -3,6 +3,8 @@
 // Thread-safety: any thread pushes; one thread at a time, the heap's owner, takes.
 #pragma once
 
+#include <atomic>
+
 #include "core/slab/free_list.h"
 
 namespace hakmem {

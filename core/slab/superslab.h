@@ -10,6 +10,7 @@
 // its lock).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 

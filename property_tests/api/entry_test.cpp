@@ -206,7 +206,8 @@ TYPED_TEST(ApiEntry, malloc_info_writes_a_document_for_options_zero_only) {
   std::fclose(stream);
   std::string const document(text, bytes);
   ::free(text);
-  EXPECT_EQ(document.find("<malloc version=\"hakmem-" PROJECT_VERSION "\">\n<figure name=\"small_blocks_now\" value=\""), 0u);
+  EXPECT_EQ(
+      document.find("<malloc version=\"hakmem-" PROJECT_VERSION "\">\n<figure name=\"small_blocks_now\" value=\""), 0u);
   EXPECT_EQ(document.find("</malloc>\n"), document.size() - 10);
 }
 

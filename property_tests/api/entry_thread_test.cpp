@@ -63,7 +63,7 @@ TYPED_TEST(ApiEntryThread, thread_that_only_frees_keeps_errno_and_loses_nothing)
   std::vector<void*> blocks;
   std::size_t const before = Libc::mallinfo2().uordblks;
   for (int round = 0; round < 50; ++round)
-    for (std::size_t const size : {1, 100, 5000, 100'000}) blocks.push_back(Libc::malloc(size));
+    for (std::size_t const size : kSizes) blocks.push_back(Libc::malloc(size));
   int error = 0;
   std::thread([&] {
     errno = 4242;

@@ -55,8 +55,8 @@ struct ModeName {
 };
 
 // Sizes around every border between mechanisms.
-inline constexpr std::size_t kSizes[] = {0,       1,       15,      16,         17,      128,       129,     1000,
-                                         2048,    2049,    8192,    8193,       65536,   65537,     500'000, 1 << 20,
-                                         1048577, 2097152, 2097153, 10'000'000};
+inline constexpr std::size_t kSizes[] = {0,       1,       15,      16,      17,      128,       129,
+                                         1000,    2048,    2049,    8192,    8193,    65536,     65537,
+                                         500'000, 1 << 20, 1048577, 2097152, 2097153, 10'000'000};
 
 }  // namespace hakmem

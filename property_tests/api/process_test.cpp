@@ -1,7 +1,6 @@
 // Programs under the shipped libraries. The report at exit proves each time that the library was
 // really the allocator.
 #include <gtest/gtest.h>
-
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,6 +34,13 @@ void expect_served(ChildResult const& result) {
   EXPECT_GT(figure(result.err, "small blocks allocated"), 0) << result.err;
 }
 
+TEST(ApiProcess, shared_library_needs_libc_alone) {
+  ChildResult const result = run_child("", {READELF, "--dynamic", LIBRARY}, {});
+  EXPECT_EQ(count_of(result.out, "(NEEDED)"), 1) << result.out;
+  EXPECT_EQ(count_of(result.out, "Shared library: [libc.so.6]"), 1) << result.out;
+  EXPECT_EQ(count_of(result.out, "Library soname: [libhakmem.so.0]"), 1) << result.out;
+}
+
 TEST(ApiProcess, c_program_without_a_cxx_library_calls_everything_in_the_shared_library) {
   ChildResult const result = run_child("", {kPrograms + "calls_everything_shared"}, {});
   EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -42,9 +48,11 @@ TEST(ApiProcess, c_program_without_a_cxx_library_calls_everything_in_the_shared_
 }
 
 TEST(ApiProcess, c_program_without_a_cxx_library_calls_everything_in_the_static_library) {
-  ChildResult const result = run_child("", {kPrograms + "calls_everything_static"}, {"HAKMEM_STATS=1"});
-  EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_EQ(count_of(result.err, kHeading), 2) << "malloc_stats and the exit write the report";
+  for (char const* program : {"calls_everything_static", "calls_everything_all_static"}) {
+    ChildResult const result = run_child("", {kPrograms + program}, {"HAKMEM_STATS=1"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(count_of(result.err, kHeading), 2) << "malloc_stats and the exit write the report";
+  }
 }
 
 TEST(ApiProcess, cxx_operators_work_and_fail_as_the_standard_says) {
@@ -60,6 +68,7 @@ TEST(ApiProcess, failing_new_without_a_cxx_library_says_so_and_aborts) {
 
 TEST(ApiProcess, calls_are_served_until_the_thread_and_the_process_are_gone) {
   expect_served(run_preloaded({kPrograms + "late_calls"}, {"HAKMEM_STATS=1"}));
+  expect_served(run_child("", {kPrograms + "late_calls_all_static"}, {"HAKMEM_STATS=1"}));
 }
 
 TEST(ApiProcess, report_is_written_once_when_a_thread_calls_exit) {

@@ -55,25 +55,25 @@ HAK_API size_t hak_usable_size(void const* block) HAK_NOEXCEPT;
 /* Figures about the allocator. Members ending in `_now` are current, the others totals since start; `bytes` are
  * bytes, the rest counts. Those of running threads are approximate. New members are added at the end only. */
 struct hak_statistics {
-  size_t size;                       /* sizeof(struct hak_statistics), set by the caller before hak_stats() */
-  uint64_t small_blocks_now;         /* blocks up to 1 MiB that the program holds */
-  uint64_t small_bytes_now;          /* their block sizes */
-  uint64_t large_blocks_now;         /* larger blocks that the program holds, each its own mapping */
-  uint64_t large_bytes_now;          /* their sizes */
-  uint64_t small_blocks_handed_out;  /* small blocks given to thread heaps: a lower bound of the allocations */
-  uint64_t medium_blocks_allocated;  /* allocations served by a span of their own */
-  uint64_t large_blocks_allocated;   /* allocations served by a mapping of their own */
-  uint64_t large_cache_hits;         /* of these, served by a cached mapping */
-  uint64_t remote_batches;           /* batches of blocks sent to the heaps that own them */
-  uint64_t super_slabs_now;          /* 2 MiB regions mapped */
-  uint64_t super_slabs_warm_now;     /* of these, free with their pages present */
-  uint64_t super_slabs_cold_now;     /* of these, free without pages */
-  uint64_t super_slabs_mapped;       /* regions mapped in total */
-  uint64_t super_slabs_released;     /* regions unmapped in total */
-  uint64_t large_cached_bytes_now;   /* free mappings kept for reuse */
-  uint64_t metadata_bytes_now;       /* the allocator's own descriptors */
-  uint64_t leftover_bytes_now;       /* cut-off ranges that the kernel refused to unmap so far */
-  uint64_t map_calls;                /* system calls */
+  size_t size;                      /* sizeof(struct hak_statistics), set by the caller before hak_stats() */
+  uint64_t small_blocks_now;        /* blocks up to 1 MiB that the program holds */
+  uint64_t small_bytes_now;         /* their block sizes */
+  uint64_t large_blocks_now;        /* larger blocks that the program holds, each its own mapping */
+  uint64_t large_bytes_now;         /* their sizes */
+  uint64_t small_blocks_handed_out; /* small blocks given to thread heaps: a lower bound of the allocations */
+  uint64_t medium_blocks_allocated; /* allocations served by a span of their own */
+  uint64_t large_blocks_allocated;  /* allocations served by a mapping of their own */
+  uint64_t large_cache_hits;        /* of these, served by a cached mapping */
+  uint64_t remote_batches;          /* batches of blocks sent to the heaps that own them */
+  uint64_t super_slabs_now;         /* 2 MiB regions mapped */
+  uint64_t super_slabs_warm_now;    /* of these, free with their pages present */
+  uint64_t super_slabs_cold_now;    /* of these, free without pages */
+  uint64_t super_slabs_mapped;      /* regions mapped in total */
+  uint64_t super_slabs_released;    /* regions unmapped in total */
+  uint64_t large_cached_bytes_now;  /* free mappings kept for reuse */
+  uint64_t metadata_bytes_now;      /* the allocator's own descriptors */
+  uint64_t leftover_bytes_now;      /* cut-off ranges that the kernel refused to unmap so far */
+  uint64_t map_calls;               /* system calls */
   uint64_t unmap_calls;
   uint64_t purge_calls;
   uint64_t purged_bytes;             /* given back to the system in place */

@@ -10,8 +10,10 @@
 
 namespace {
 
-constexpr std::size_t kTooMuch = std::size_t{1} << 62;
 constexpr std::align_val_t kAlignment{4096};
+// Read at run time, so that the compiler does not judge them.
+std::size_t volatile too_much = std::size_t{1} << 62;
+std::size_t volatile three = 3;
 
 // A result that is used: an allocation whose result is not may be left out by the compiler.
 void* volatile sink;
@@ -31,12 +33,13 @@ bool aligned(void* block) { return block && reinterpret_cast<std::uintptr_t>(blo
 void plain_forms() {
   ::operator delete(::operator new(10));
   ::operator delete[](::operator new[](10));
-  ::operator delete(::operator new(10), std::size_t{10});
+  ::operator delete (::operator new(10), std::size_t{10});
   ::operator delete[](::operator new[](10), std::size_t{10});
   ::operator delete(::operator new(10, std::nothrow), std::nothrow);
   ::operator delete[](::operator new[](10, std::nothrow), std::nothrow);
   ::operator delete(nullptr);
-  EXPECT(::operator new(0) != nullptr);
+  sink = ::operator new(0);
+  EXPECT(sink != nullptr);
 }
 
 void aligned_forms() {
@@ -50,22 +53,22 @@ void aligned_forms() {
   EXPECT(aligned(block = ::operator new[](10, kAlignment, std::nothrow)));
   ::operator delete[](block, kAlignment, std::nothrow);
   EXPECT(aligned(block = ::operator new(10, kAlignment)));
-  ::operator delete(block, std::size_t{10}, kAlignment);
+  ::operator delete (block, std::size_t{10}, kAlignment);
   EXPECT(aligned(block = ::operator new[](10, kAlignment)));
   ::operator delete[](block, std::size_t{10}, kAlignment);
 }
 
 void failures_without_handler() {
-  EXPECT(throws_bad_alloc([] { sink = ::operator new(kTooMuch); }));
-  EXPECT(throws_bad_alloc([] { sink = ::operator new[](kTooMuch); }));
-  EXPECT(throws_bad_alloc([] { sink = ::operator new(kTooMuch, kAlignment); }));
-  EXPECT(throws_bad_alloc([] { sink = ::operator new[](kTooMuch, kAlignment); }));
-  EXPECT(throws_bad_alloc([] { sink = ::operator new(10, std::align_val_t{3}); }));
-  EXPECT(::operator new(kTooMuch, std::nothrow) == nullptr);
-  EXPECT(::operator new[](kTooMuch, std::nothrow) == nullptr);
-  EXPECT(::operator new(kTooMuch, kAlignment, std::nothrow) == nullptr);
-  EXPECT(::operator new[](kTooMuch, kAlignment, std::nothrow) == nullptr);
-  EXPECT(::operator new(10, std::align_val_t{3}, std::nothrow) == nullptr);
+  EXPECT(throws_bad_alloc([] { sink = ::operator new(too_much); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new[](too_much); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new(too_much, kAlignment); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new[](too_much, kAlignment); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new (10, std::align_val_t{three}); }));
+  EXPECT(::operator new(too_much, std::nothrow) == nullptr);
+  EXPECT(::operator new[](too_much, std::nothrow) == nullptr);
+  EXPECT(::operator new(too_much, kAlignment, std::nothrow) == nullptr);
+  EXPECT(::operator new[](too_much, kAlignment, std::nothrow) == nullptr);
+  EXPECT(::operator new (10, std::align_val_t{three}, std::nothrow) == nullptr);
 }
 
 int handler_calls = 0;
@@ -80,19 +83,19 @@ void throw_bad_alloc() {
 
 void failures_with_handler() {
   std::set_new_handler(give_up_at_the_third_call);
-  EXPECT(throws_bad_alloc([] { sink = ::operator new(kTooMuch); }));
+  EXPECT(throws_bad_alloc([] { sink = ::operator new(too_much); }));
   EXPECT(handler_calls == 3);
 
   handler_calls = 0;
   std::set_new_handler(give_up_at_the_third_call);
-  EXPECT(::operator new(kTooMuch, std::nothrow) == nullptr);
+  EXPECT(::operator new(too_much, std::nothrow) == nullptr);
   EXPECT(handler_calls == 3);
 
   handler_calls = 0;
   std::set_new_handler(throw_bad_alloc);
-  EXPECT(throws_bad_alloc([] { sink = ::operator new(kTooMuch); }));
-  EXPECT(::operator new(kTooMuch, std::nothrow) == nullptr);
-  EXPECT(::operator new[](kTooMuch, kAlignment, std::nothrow) == nullptr);
+  EXPECT(throws_bad_alloc([] { sink = ::operator new(too_much); }));
+  EXPECT(::operator new(too_much, std::nothrow) == nullptr);
+  EXPECT(::operator new[](too_much, kAlignment, std::nothrow) == nullptr);
   EXPECT(handler_calls == 3);
   std::set_new_handler(nullptr);
 }

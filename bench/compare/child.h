@@ -1,0 +1,17 @@
+// What it owns: running a program with a chosen allocator and collecting what it prints.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace hakmem::bench {
+
+struct ChildResult {
+  std::string output;   // its standard output
+  std::string failure;  // empty, or why it failed: "exit status 1", "signal 11 (Segmentation fault)"
+};
+
+// Runs arguments[0] with LD_PRELOAD=preload (unset if empty); standard error is ours.
+ChildResult run_child(std::vector<std::string> const& arguments, std::string const& preload);
+
+}  // namespace hakmem::bench

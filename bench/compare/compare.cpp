@@ -1,0 +1,188 @@
+#include "bench/compare/compare.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+#include "bench/compare/child.h"
+#include "bench/compare/results.h"
+
+namespace hakmem::bench {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::vector<std::string> cases;
+  std::vector<std::string> allocators;
+  unsigned runs = 5;
+  bool quick = false;
+  bool hardened = false;
+  std::string json_file;
+  std::string png_file;
+};
+
+std::string this_program() { return fs::canonical("/proc/self/exe").string(); }
+
+std::vector<Case> chosen_cases(std::vector<std::string> const& names) {
+  std::vector<Case> chosen;
+  for (Case const& entry : all_cases()) {
+    bool const named = std::find(names.begin(), names.end(), entry.name) != names.end();
+    if (named || (names.empty() && entry.by_default)) chosen.push_back(entry);
+  }
+  return chosen;
+}
+
+Candidates chosen_allocators(Options const& options) {
+  Candidates candidates = find_candidates(options.hardened);
+  for (std::string const& text : options.allocators) {
+    Candidate added = parse_candidate(text);
+    std::erase_if(candidates.found, [&](Candidate const& other) { return other.name == added.name; });
+    std::erase_if(candidates.notes, [&](std::string const& note) { return note.starts_with(added.name + ":"); });
+    candidates.found.push_back(std::move(added));
+  }
+  return candidates;
+}
+
+// A report that was made with another allocator than the preloaded one is worth nothing.
+void require_identity(Candidate const& candidate, nlohmann::json const& report) {
+  nlohmann::json const& measured = report.at("allocator");
+  bool const right = candidate.library.empty() ? measured.at("soname") == "libc.so.6"
+                                               : measured.at("file") == fs::canonical(candidate.library).string();
+  if (right && !measured.at("complete").get<bool>()) {
+    throw std::runtime_error(candidate.name + ": malloc, free, calloc and realloc come from different objects");
+  }
+  if (!right) {
+    throw std::runtime_error(candidate.name + ": the child measured " + measured.at("file").get<std::string>() +
+                             ", not " + (candidate.library.empty() ? "the C library" : candidate.library));
+  }
+}
+
+nlohmann::json run_once(Candidate const& candidate, std::vector<std::string> const& arguments, std::string& failure) {
+  std::vector<std::string> words = {this_program()};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  words.push_back("--json");
+  ChildResult const child = run_child(words, candidate.library);
+  if (!child.failure.empty()) {
+    failure = child.failure;
+    return nullptr;
+  }
+  nlohmann::json report = nlohmann::json::parse(child.output);
+  require_identity(candidate, report);
+  return report;
+}
+
+void print_allocators(Candidates const& candidates) {
+  for (Candidate const& candidate : candidates.found) {
+    std::string failure;
+    nlohmann::json const report = run_once(candidate, {"empty"}, failure);
+    std::cout << candidate.name << ": ";
+    if (report.is_null()) {
+      std::cout << "failed: " << failure << "\n";
+    } else {
+      std::cout << report["allocator"]["version"].get<std::string>() << " ("
+                << report["allocator"]["file"].get<std::string>() << ")\n";
+    }
+  }
+  for (std::string const& note : candidates.notes) std::cout << note << "\n";
+  std::cout << "Debian's packages are older than what their authors publish; the versions above are what was measured."
+            << std::endl;
+}
+
+// Round-robin over the allocators, another one first in each repetition, so that a slow minute of
+// the machine hits all of them.
+CaseResult run_case(Case const& chosen, Candidates const& candidates, Options const& options) {
+  CaseResult result{chosen, {}};
+  for (Candidate const& candidate : candidates.found) result.measured.push_back({candidate, {}, ""});
+  std::vector<std::string> const arguments = arguments_of(chosen, options.quick);
+  std::size_t const count = result.measured.size();
+  for (unsigned run = 0; run < options.runs; ++run) {
+    for (std::size_t turn = 0; turn < count; ++turn) {
+      Measured& measured = result.measured[(run + turn) % count];
+      if (!measured.failure.empty()) continue;
+      nlohmann::json report = run_once(measured.allocator, arguments, measured.failure);
+      if (!report.is_null()) measured.reports.push_back(std::move(report));
+    }
+  }
+  return result;
+}
+
+void write_json(std::string const& path, nlohmann::json const& document) {
+  std::ofstream file(path);
+  file << document.dump(1) << "\n";
+  file.close();
+  if (!file) throw std::runtime_error("cannot write " + path);
+}
+
+// A path that cannot be written fails at the start, not after minutes.
+void require_writable(std::string const& path) {
+  if (!std::ofstream(path, std::ios::app)) throw std::runtime_error("cannot write " + path);
+}
+
+// The plot script lies beside the program.
+void write_png(std::string const& path, nlohmann::json const& document) {
+  fs::path const json = path + ".json.tmp";
+  write_json(json, document);
+  std::string const script = fs::path(this_program()).parent_path() / "hak-bench-plot";
+  ChildResult const plot = run_child({script, json.string(), path}, "");
+  fs::remove(json);
+  if (!plot.failure.empty()) throw std::runtime_error("cannot draw " + path + ": " + plot.failure);
+}
+
+void compare(Options const& options) {
+  Candidates const candidates = chosen_allocators(options);
+  for (std::string const& path : {options.json_file, options.png_file}) {
+    if (!path.empty()) require_writable(path);
+  }
+  print_allocators(candidates);
+  nlohmann::json document = {{"runs", options.runs}, {"quick", options.quick}, {"cases", nlohmann::json::array()}};
+  std::string failed;
+  for (Case const& chosen : chosen_cases(options.cases)) {
+    CaseResult const result = run_case(chosen, candidates, options);
+    std::cout << to_text(result) << std::flush;
+    document["cases"].push_back(to_json(result));
+    for (Measured const& measured : result.measured) {
+      if (!measured.failure.empty()) failed += " " + measured.allocator.name + "/" + chosen.name;
+    }
+  }
+  if (!options.json_file.empty()) write_json(options.json_file, document);
+  if (!options.png_file.empty()) write_png(options.png_file, document);
+  if (!failed.empty()) throw std::runtime_error("failed:" + failed);
+}
+
+// "NAME PATH" for each allocator that can be preloaded, for scripts.
+void list_allocators(bool hardened) {
+  for (Candidate const& candidate : find_candidates(hardened).found) {
+    if (!candidate.library.empty()) std::cout << candidate.name << " " << candidate.library << "\n";
+  }
+}
+
+}  // namespace
+
+void add_allocators_command(CLI::App& app) {
+  CLI::App* const command =
+      app.add_subcommand("allocators", "Lists name and path of each library that compare preloads");
+  auto const hardened = std::make_shared<bool>(false);
+  command->add_flag("--hardened", *hardened, "libhakmem-hardened.so too");
+  command->callback([hardened] { list_allocators(*hardened); });
+}
+
+void add_compare_command(CLI::App& app) {
+  CLI::App* const command =
+      app.add_subcommand("compare", "Compares all allocators that are there, interleaved, by medians");
+  auto const options = std::make_shared<Options>();
+  std::vector<std::string> names;
+  for (Case const& entry : all_cases()) names.emplace_back(entry.name);
+  command->add_option("--scenarios", options->cases, "cases to run")->check(CLI::IsMember(names))->delimiter(',');
+  command->add_option("--runs", options->runs, "repetitions, of which the median counts")->check(CLI::Range(1U, 1000U));
+  command->add_option("--allocator", options->allocators, "NAME=PATH of one more library; NAME replaces a known one");
+  command->add_flag("--hardened", options->hardened, "measure libhakmem-hardened.so too");
+  command->add_flag("--quick", options->quick, "a quarter of the operations");
+  command->add_option("--json", options->json_file, "write every report and the medians to this file");
+  command->add_option("--png", options->png_file, "draw the medians into this file");
+  command->callback([options] { compare(*options); });
+}
+
+}  // namespace hakmem::bench
