@@ -15,7 +15,7 @@ namespace hakmem::hardened {
 namespace {
 
 // Written by start_reports() and set_report_callback(), read by reports.
-constinit ErrorAction on_error{};
+constinit Numbered<ErrorAction> on_error{};
 constinit ReportFormat format = ReportFormat::kText;
 constinit char const* file = nullptr;
 constinit std::atomic<ReportCallback> callback{nullptr};
@@ -151,7 +151,7 @@ void write_first_line(Text& out, Evidence const& evidence) noexcept {
 
 void write_stack(Text& out, char const* title, std::uint32_t thread, Stack const& stack) noexcept {
   out << "  " << title;
-  if (thread != 0) out << " by thread " << thread;
+  if (thread != 0) out << " by thread " << std::uint64_t{thread};
   out << (stack.count == 0 ? ", no stack kept\n" : ":\n");
   for (unsigned i = 0; i < stack.count; ++i) {
     out << "    #" << std::uint64_t{i} << ' ' << stack.frames[i] << ' ';
@@ -171,7 +171,7 @@ Stack current_stack(Evidence const& evidence) noexcept {
 void write_details(Text& out, Evidence const& evidence) noexcept {
   Facts const facts = Facts::from(evidence.record);
   out << "  address " << evidence.address;
-  if (evidence.damaged != 0) out.count_of(evidence.damaged, "byte") << " changed";
+  if (evidence.damaged != 0) (out << ", ").count_of(evidence.damaged, "byte") << " changed";
   if (evidence.place.is_block() && facts.state != BlockState::kNever) {
     std::byte const* const start = client_of(evidence.place, facts);
     out << ", block " << start << " to " << start + facts.bytes << " of " << facts.bytes << " bytes";
@@ -278,13 +278,13 @@ void report_only(Evidence const& evidence) noexcept {
 
 void report(Evidence const& evidence) noexcept {
   report_only(evidence);
-  switch (on_error.action) {
+  switch (on_error.choice) {
     case ErrorAction::kAbort:
       std::abort();
     case ErrorAction::kContinue:
       return;
     case ErrorAction::kExit:
-      Linux::exit_now(static_cast<int>(on_error.exit_code));
+      Linux::exit_now(static_cast<int>(on_error.number));
   }
 }
 

@@ -29,10 +29,11 @@ constexpr OptionType bytes(std::uint64_t min, std::uint64_t max) noexcept {
 }
 constexpr OptionType text() noexcept { return {OptionType::Kind::kText, {}, 0, ~std::uint64_t{0}}; }
 
+// A field may be a number, an enumeration, a Numbered or a text: a word in each case.
 #define HAKMEM_OPTION(name, field, type, help)                                                 \
   Option{"HAKMEM_" #name, type, help,                                                          \
-         [](Settings const& from) noexcept { return static_cast<std::uint64_t>(from.field); }, \
-         [](Settings& to, std::uint64_t value) noexcept { to.field = static_cast<decltype(to.field)>(value); }},
+         [](Settings const& from) noexcept { return (std::uint64_t)(from.field); }, \
+         [](Settings& to, std::uint64_t value) noexcept { to.field = (decltype(to.field))(value); }},
 constexpr Option kOptions[] = {
 #include "core/api/options.def"
 };

@@ -98,7 +98,8 @@ struct alignas(kSlabMetaBytes) Slab {
     INVARIANT(has_room() && free == nullptr);
     unsigned const count = kernels::carve_stretch(block_bytes, stretch_bytes, capacity - carved);
     auto* const first = reinterpret_cast<std::byte*>(block(carved));
-    if constexpr (!C::Mode::kMetadataInBand) forget_records(carved, count);
+    // One more than is carved: neighbours look at each other's records.
+    if constexpr (!C::Mode::kMetadataInBand) forget_records(carved, count + (carved + count < capacity ? 1 : 0));
     carved = static_cast<std::uint16_t>(carved + count);
     BlockChain<C> rest;
     for (unsigned number = count; number-- > 1;) {
