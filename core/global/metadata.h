@@ -36,7 +36,7 @@ class MetadataArena {
       Locked guard(lock_);
       cursor_ = reinterpret_cast<std::uintptr_t>(start);
       end_ = cursor_ + chunk;
-      mapped_bytes_ += chunk;
+      mapped_bytes_ += chunk + 2 * margin();
       if (void* const memory = bump(bytes, alignment)) return memory;
     }
   }
@@ -46,7 +46,7 @@ class MetadataArena {
     void* const start = map(bytes);
     if (!start) return nullptr;
     Locked guard(lock_);
-    mapped_bytes_ += bytes;
+    mapped_bytes_ += bytes + 2 * margin();
     return start;
   }
 
@@ -58,17 +58,18 @@ class MetadataArena {
   Mutex& lock() noexcept { return lock_; }
 
  private:
+  static std::size_t margin() noexcept { return C::Mode::kMetadataInBand ? 0 : C::Os::page_bytes(); }
+
   // Out-of-line metadata lies between guard pages. Without them, where the kernel has no room for
   // more mappings, it is as good as any.
   static void* map(std::size_t bytes) noexcept {
-    std::size_t const margin = C::Mode::kMetadataInBand ? 0 : C::Os::page_bytes();
-    OsMapping const mapping = C::Os::map(nullptr, bytes + 2 * margin, MapKind::kNormal);
+    OsMapping const mapping = C::Os::map(nullptr, bytes + 2 * margin(), MapKind::kNormal);
     if (!mapping.ok()) return nullptr;
-    auto* const start = static_cast<std::byte*>(mapping.address) + margin;
-    C::Os::name(mapping.address, bytes + 2 * margin, "hakmem metadata");
-    if (margin != 0) {
-      static_cast<void>(C::Os::guard(mapping.address, margin));
-      static_cast<void>(C::Os::guard(start + bytes, margin));
+    auto* const start = static_cast<std::byte*>(mapping.address) + margin();
+    C::Os::name(mapping.address, bytes + 2 * margin(), "hakmem metadata");
+    if (margin() != 0) {
+      static_cast<void>(C::Os::guard(mapping.address, margin()));
+      static_cast<void>(C::Os::guard(start + bytes, margin()));
     }
     return start;
   }

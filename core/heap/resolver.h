@@ -73,7 +73,7 @@ class Resolver {
     std::size_t const first = std::size_t{head->index} * G::kSlabBytes + head->first_offset();
     if (offset < first) return between;
     kernels::Word const number = kernels::block_index(offset - first, kReciprocals[head->size_class]);
-    if (number >= head->carved) return between;
+    if (number >= head->capacity) return between;
     return place_of(head, static_cast<unsigned>(number));
   }
 };

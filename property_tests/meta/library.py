@@ -127,6 +127,8 @@ def main() -> None:
         parser.error("needs a library, --soname and --symbols, or --control")
     elif not arguments.library.is_file():
         parser.error(f"no such library: {arguments.library}")
+    elif not (arguments.regenerate or arguments.symbols.is_file()):
+        parser.error(f"no such list of symbols: {arguments.symbols}; --regenerate makes it")
     elif arguments.regenerate:
         arguments.symbols.write_text("\n".join(exported(arguments.library)) + "\n")
         found = []
