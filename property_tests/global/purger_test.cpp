@@ -163,7 +163,7 @@ TEST(GlobalPurgerLargePages, leaves_in_band_metadata_alone) {
     auto* const heap = allocator->attach();
     ShadowHeap<Alloc> shadow(*allocator);
     for (int round = 0; round < 4; ++round) {
-      for (int i = 0; i < 3000; ++i) shadow.allocate_zeroed(heap, 40 + i % 3000);
+      for (std::size_t i = 0; i < 3000; ++i) shadow.allocate_zeroed(heap, 40 + i);
       for (std::size_t i = shadow.blocks().size(); i-- > 0;)
         if (i % 37 != 0) shadow.release(heap, i);
       allocator->trim(heap);

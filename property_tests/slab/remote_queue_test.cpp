@@ -52,7 +52,7 @@ TYPED_TEST(SlabRemoteQueue, returns_batches_newest_first_and_each_in_its_order) 
 TYPED_TEST(SlabRemoteQueue, delivers_every_block_once_while_threads_push) {
   using C = TypeParam;
   constexpr unsigned kProducers = 3;
-  unsigned const each = scaled(40000);
+  unsigned const each = scaled(300000);
   std::vector<Cell> cells(kProducers * each);
   RemoteQueue<C> queue;
   std::atomic<unsigned> finished{0};
@@ -64,7 +64,7 @@ TYPED_TEST(SlabRemoteQueue, delivers_every_block_once_while_threads_push) {
         Cell& cell = cells[producer * each + i];
         cell.producer = producer + 1;  // published by the push
         chain.push(block_of<C>(cell));
-        if (i % 7 != 6 && i + 1 != each) continue;
+        if (i % 3 != 0 && i + 1 != each) continue;
         queue.push(chain);
         chain = {};
       }
