@@ -177,7 +177,22 @@ class Allocator {
 
   // Looks for damage in all blocks, whatever their state; false: some was reported. Other threads
   // may be inside the allocator. Does nothing where the client is trusted.
-  bool sweep() noexcept;
+  bool sweep() noexcept {
+    bool sound = true;
+    if constexpr (!Mode::kTrustsClient) {
+      auto const visit = [&sound](BlockPlace const& place) { sound &= Mode::sweep(place); };
+      Locked guard(global_.purger.gate());  // no SuperSlab is unmapped and no page purged meanwhile
+      for (SuperSlab<C>* super = global_.pool.all(); super; super = super->all_next) {
+        std::uint32_t const taken = ~SlabSets::from(super->slabs.load(std::memory_order_acquire)).free & G::kAllSlabs;
+        for (std::uint32_t left = taken; left != 0; left &= left - 1) {
+          Slab* const slab = super->slab(static_cast<unsigned>(std::countr_zero(left)));
+          if (slab->state != SlabState::kNone) Resolver<C>::for_each_block(slab, visit);
+        }
+      }
+      global_.large.for_each_in_use([visit](LargeBlock* block) { visit(Resolver<C>::place_of(block)); });
+    }
+    return sound;
+  }
 
   // Where an address lies. Only where the client is not trusted.
   BlockPlace find(void const* address) const noexcept {
@@ -222,11 +237,43 @@ class Allocator {
       return block ? Mode::arm(find(block), request, zeroed) : nullptr;
   }
 
-  // Where the client is not trusted (allocator_checked.h).
-  void release_checked(Heap* heap, ClientPtr pointer, Claim const& claim) noexcept;
-  void* reallocate_checked(Heap* heap, ClientPtr pointer, std::size_t bytes) noexcept;
-  std::size_t usable_bytes_checked(ClientPtr pointer) const noexcept;
-  void pass_gate(Heap* heap, BlockPlace const& place) noexcept;
+  // Where the client is not trusted every address is resolved, and checked before anything changes.
+  void release_checked(Heap* heap, ClientPtr pointer, Claim const& claim) noexcept {
+    static_assert(CheckingMode<Mode>);
+    BlockPlace const place = find(pointer.unchecked());
+    if (!Mode::admit(place, pointer, claim)) return;
+    if (place.where == BlockPlace::Where::kLarge)
+      return global_.large.release(global_.space, find_large(place.start), Os::now_ms());
+    if (!heap->attached()) return heap->release(head_of(place.start), place.start);
+    pass_gate(heap, place);
+  }
+
+  // Holds a released block back and frees those that were held long enough.
+  void pass_gate(Heap* heap, BlockPlace const& place) noexcept {
+    auto& gate = heap->reuse_gate();
+    gate.put(place.start, place.bytes);
+    while (void* const block = gate.take_excess()) heap->release(head_of(block), block);
+  }
+
+  void* reallocate_checked(Heap* heap, ClientPtr pointer, std::size_t bytes) noexcept {
+    BlockPlace const place = find(pointer.unchecked());
+    if (!Mode::inspect(place, pointer, "realloc()")) return nullptr;
+    if (bytes > kernels::kMaxRequest) return nullptr;
+    std::size_t const wanted = Mode::padded_bytes(bytes, kMinAlignment);
+    bool const fits = wanted <= place.bytes && (wanted > place.bytes / 2 || place.bytes <= 2 * G::kQuantum);
+    if (fits && place.where == BlockPlace::Where::kSmall && Mode::resize(place, bytes)) return pointer.unchecked();
+    std::size_t const have = Mode::client_bytes(place);
+    void* const moved = allocate(heap, bytes);
+    if (!moved) return nullptr;
+    std::memcpy(moved, pointer.unchecked(), have < bytes ? have : bytes);
+    release_checked(heap, pointer, {});
+    return moved;
+  }
+
+  std::size_t usable_bytes_checked(ClientPtr pointer) const noexcept {
+    BlockPlace const place = find(pointer.unchecked());
+    return Mode::inspect(place, pointer, "malloc_usable_size()") ? Mode::client_bytes(place) : 0;
+  }
 
   void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
     std::size_t const least = bytes == 0 ? 1 : bytes;
@@ -258,5 +305,3 @@ class Allocator {
 };
 
 }  // namespace hakmem
-
-#include "core/api/allocator_checked.h"

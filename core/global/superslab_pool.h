@@ -224,7 +224,7 @@ class SuperSlabPool {
       --warm_count_;
     }
     if constexpr (!SuperSlab<C>::kInBand)
-      space.purge(reinterpret_cast<std::byte*>(super->storage.records), super->storage.kRecordBytes);
+      C::Os::purge(super->storage.records, super->storage.kRecordBytes);
     if (space.purge(super->base, G::kSuperSlabBytes)) {
       super->slabs.fetch_and(SlabSets{~0u, 0}.word(), std::memory_order_release);
       super->collapsed = false;

@@ -25,6 +25,7 @@
 
 #include "core/base/check.h"
 #include "core/base/kernels.h"
+#include "core/mode/mode.h"
 #include "core/slab/free_list.h"
 
 namespace hakmem {

@@ -52,7 +52,7 @@ struct ProbeMode {
   static bool carve_in_front() noexcept { return (carved++ & 1) != 0; }
 
   static std::size_t padded_bytes(std::size_t request, std::size_t alignment) noexcept {
-    return request + gap_for(alignment);
+    return request + gap_for(alignment) + (request == 0 ? 1 : 0);  // a client's pointer lies in its block
   }
 
   static void* arm(BlockPlace const& place, Request const& request, bool) noexcept {
