@@ -1,5 +1,6 @@
 #include "hardened/hardened_mode.h"
 
+#include "core/os/fault.h"
 #include "hardened/damage.h"
 #include "hardened/entropy.h"
 #include "hardened/report.h"
@@ -97,6 +98,25 @@ bool check_free(BlockPlace const& place, std::uint64_t record, char const* call)
   report_damage(damage, call);
   fill_free(place);
   return false;
+}
+
+// Written by watch(), before faults are looked at.
+using Find = BlockPlace (*)(void const*);
+constinit Find find_block = nullptr;
+
+// A guard was hit, or something that is none of ours.
+void explain(Fault const& fault) noexcept {
+  BlockPlace const place = find_block(fault.address);
+  if (!place.is_block()) return;
+  Evidence evidence = evidence_of(ErrorKind::kUseAfterFree, "", place, fault.address);
+  Facts const facts = Facts::from(evidence.record);
+  if (facts.state == BlockState::kNever) return;
+  if (facts.state == BlockState::kLive)
+    evidence.kind = fault.address < client_of(place, facts) ? ErrorKind::kUnderflow : ErrorKind::kOverflow;
+  evidence.access = fault.access;
+  evidence.pc = fault.pc;
+  evidence.frame = fault.frame;
+  report_only(evidence);
 }
 
 void note_allocation(BlockRecord& record) noexcept {
@@ -215,19 +235,9 @@ bool HardenedMode::sweep(BlockPlace const& place) noexcept {
   }
 }
 
-bool HardenedMode::explain(BlockPlace const& place, void const* address, char const* access, void* pc,
-                           void* frame) noexcept {
-  if (!place.is_block()) return false;
-  Evidence evidence = evidence_of(ErrorKind::kUseAfterFree, "", place, address);
-  Facts const facts = Facts::from(evidence.record);
-  if (facts.state == BlockState::kNever) return false;
-  if (facts.state == BlockState::kLive)
-    evidence.kind = address < client_of(place, facts) ? ErrorKind::kUnderflow : ErrorKind::kOverflow;
-  evidence.access = access;
-  evidence.pc = pc;
-  evidence.frame = frame;
-  report_only(evidence);
-  return true;
+void HardenedMode::watch(BlockPlace (*find)(void const*)) noexcept {
+  find_block = find;
+  Faults::install(&explain);
 }
 
 void* hardened::SealedLinks::broken_link(void* place) noexcept {

@@ -57,8 +57,7 @@ struct HardenedMode {
   static bool resize(BlockPlace const& place, std::size_t bytes) noexcept;
   static bool sweep(BlockPlace const& place) noexcept;
 
-  // A guard was hit at `address`: tells what was there; false: nothing of ours.
-  static bool explain(BlockPlace const& place, void const* address, char const* access, void* pc, void* frame) noexcept;
+  static void watch(BlockPlace (*find)(void const*)) noexcept;
 
  private:
   static constexpr std::size_t kSlackless = 32 * kKiB;

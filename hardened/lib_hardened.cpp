@@ -6,7 +6,6 @@
 #include "core/api/linux_process.h"
 #include "core/api/new_handler.h"
 #include "core/api/runtime.h"
-#include "core/os/fault.h"
 #include "core/os/linux.h"
 #include "hardened/hardened_mode.h"
 
@@ -15,15 +14,6 @@ namespace {
 using Host = hakmem::LinuxProcess;
 using Process = hakmem::Runtime<hakmem::HardenedMode, hakmem::Linux, Host>;
 using Libc = hakmem::Entry<Process>;
-
-void explain(hakmem::Fault const& fault) noexcept {
-  hakmem::BlockPlace const place = Process::core().find(fault.address);
-  hakmem::HardenedMode::explain(place, fault.address, fault.access, fault.pc, fault.frame);
-}
-
-[[gnu::constructor]] void at_start() noexcept {
-  hakmem::Faults::install([](hakmem::Fault const& fault) { explain(fault); });
-}
 
 // Runs when the process exits, from whichever thread called exit().
 [[gnu::destructor]] void at_exit() noexcept { Process::report_at_exit(); }

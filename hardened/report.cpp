@@ -181,8 +181,7 @@ void write_details(Text& out, Evidence const& evidence) noexcept {
   if (!evidence.place.is_block() || facts.state == BlockState::kNever) return;
   Trace const trace = Trace::from(evidence.trace);
   write_stack(out, "allocated", trace.allocating_thread, recall_stack(trace.allocated_by));
-  if (facts.state != BlockState::kLive)
-    write_stack(out, "freed", trace.freeing_thread, recall_stack(trace.freed_by));
+  if (facts.state != BlockState::kLive) write_stack(out, "freed", trace.freeing_thread, recall_stack(trace.freed_by));
 }
 
 void write_json_stack(Text& out, char const* name, Stack const& stack) noexcept {

@@ -36,7 +36,8 @@ constinit thread_local std::uintptr_t own_stack_top = 0;
 std::uintptr_t stack_top() noexcept {
   if (own_stack_top == 0) [[unlikely]] {
     bool const first_thread = current_thread_id() == static_cast<std::uint32_t>(::getpid());
-    own_stack_top = first_thread ? ::getauxval(AT_RANDOM) : reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
+    own_stack_top =
+        first_thread ? ::getauxval(AT_RANDOM) : reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
   }
   return own_stack_top;
 }
@@ -45,21 +46,47 @@ std::uintptr_t stack_top() noexcept {
 constexpr std::size_t kFarthestFrame = 256 * kKiB;
 constexpr std::size_t kLargestStack = 64 * kMiB;
 
-std::uint32_t find_or_add(std::uint64_t hash, Stack const& stack) noexcept {
+// visit(return address) for each frame from `frame` outwards, at most `most`.
+template <class Visit>
+[[gnu::always_inline]] inline void walk(void* frame, unsigned most, Visit visit) noexcept {
+  auto address = reinterpret_cast<std::uintptr_t>(frame);
+  std::uintptr_t const top = stack_top();
+  if (address >= top || top - address > kLargestStack) return;
+  for (unsigned count = 0; count < most; ++count) {
+    auto* const words = reinterpret_cast<std::uintptr_t const*>(address);
+    std::uintptr_t const outer = words[0];
+    if (words[1] == 0) return;
+    visit(words[1]);
+    bool const goes_on = outer > address && outer - address < kFarthestFrame && outer % sizeof(void*) == 0 &&
+                         outer + 2 * sizeof(void*) <= top;
+    if (!goes_on) return;
+    address = outer;
+  }
+}
+
+// The stack that was just hashed, stored. 0: there is no room.
+[[gnu::noinline, gnu::cold]] std::uint32_t add(std::uint64_t hash) noexcept {
+  Stack const stack = walk_stack(entry_frame, stored_depth);
+  std::uint32_t const slots = static_cast<std::uint32_t>((1 + stack.count + kSlotWords - 1) / kSlotWords);
+  std::uint32_t const fresh = 1 + store->used.fetch_add(slots, std::memory_order_relaxed);
+  if (fresh + slots > kSlots) {
+    store->used.fetch_sub(slots, std::memory_order_relaxed);
+    return 0;
+  }
+  std::uint64_t* const words = store->slots[fresh];
+  words[0] = hash;
+  for (unsigned i = 0; i < stack.count; ++i) words[1 + i] = reinterpret_cast<std::uintptr_t>(stack.frames[i]);
+  return fresh;
+}
+
+std::uint32_t find_or_add(std::uint64_t hash) noexcept {
   std::uint32_t const first = static_cast<std::uint32_t>(hash >> (64 - kTableBits));
   for (std::uint32_t probe = 0; probe < kProbes; ++probe) {
     auto& entry = store->table[(first + probe) & ((1u << kTableBits) - 1)];
     std::uint32_t id = entry.load(std::memory_order_acquire);
     if (id == 0) {
-      std::uint32_t const slots = static_cast<std::uint32_t>((1 + stack.count + kSlotWords - 1) / kSlotWords);
-      std::uint32_t const fresh = 1 + store->used.fetch_add(slots, std::memory_order_relaxed);
-      if (fresh + slots > kSlots) {
-        store->used.fetch_sub(slots, std::memory_order_relaxed);
-        return 0;
-      }
-      std::uint64_t* const words = store->slots[fresh];
-      words[0] = hash;
-      for (unsigned i = 0; i < stack.count; ++i) words[1 + i] = reinterpret_cast<std::uintptr_t>(stack.frames[i]);
+      std::uint32_t const fresh = add(hash);
+      if (fresh == 0) return 0;
       if (entry.compare_exchange_strong(id, fresh, std::memory_order_release, std::memory_order_acquire)) return fresh;
     }
     if (store->slots[id][0] == hash) return id;
@@ -85,30 +112,19 @@ void start_stacks(unsigned depth) noexcept {
 
 Stack walk_stack(void* frame, unsigned most) noexcept {
   Stack stack;
-  auto address = reinterpret_cast<std::uintptr_t>(frame);
-  std::uintptr_t const top = stack_top();
-  if (address >= top || top - address > kLargestStack) return stack;
-  while (stack.count < most) {
-    auto* const words = reinterpret_cast<std::uintptr_t const*>(address);
-    std::uintptr_t const outer = words[0];
-    if (words[1] == 0) break;
-    stack.frames[stack.count++] = reinterpret_cast<void*>(words[1]);
-    bool const goes_on = outer > address && outer - address < kFarthestFrame && outer % sizeof(void*) == 0 &&
-                         outer + 2 * sizeof(void*) <= top;
-    if (!goes_on) break;
-    address = outer;
-  }
+  walk(frame, most, [&stack](std::uintptr_t caller) { stack.frames[stack.count++] = reinterpret_cast<void*>(caller); });
   return stack;
 }
 
 std::uint32_t remember_stack() noexcept {
   if (!store || !entry_frame) return 0;
-  Stack const stack = walk_stack(entry_frame, stored_depth);
-  if (stack.count == 0) return 0;
-  std::uint64_t hash = stack.count;
-  for (unsigned i = 0; i < stack.count; ++i)
-    hash = mix(hash ^ reinterpret_cast<std::uintptr_t>(stack.frames[i]), 0x9e3779b97f4a7c15);
-  return find_or_add((hash & ~std::uint64_t{0xff}) | stack.count, stack);
+  std::uint64_t hash = 0;
+  unsigned count = 0;
+  walk(entry_frame, stored_depth, [&](std::uintptr_t caller) {
+    hash = mix(hash ^ caller, 0x9e3779b97f4a7c15);
+    ++count;
+  });
+  return count == 0 ? 0 : find_or_add((hash & ~std::uint64_t{0xff}) | count);
 }
 
 Stack recall_stack(std::uint32_t id) noexcept {

@@ -37,7 +37,7 @@ bool is_on_stack(void const* address) noexcept;
 
 // The trace word of a record.
 struct Trace {
-  std::uint32_t allocated_by = 0, freed_by = 0;        // stacks
+  std::uint32_t allocated_by = 0, freed_by = 0;  // stacks
   std::uint32_t allocating_thread = 0, freeing_thread = 0;
 
   static constexpr unsigned kThreadBits = 14;

@@ -40,7 +40,8 @@ class Text {
   }
   // Two digits a byte, as build-ids are written.
   Text& bytes(unsigned char const* from, std::size_t count) noexcept {
-    for (std::size_t i = 0; i < count; ++i) *this << "0123456789abcdef"[from[i] >> 4] << "0123456789abcdef"[from[i] & 15];
+    for (std::size_t i = 0; i < count; ++i)
+      *this << "0123456789abcdef"[from[i] >> 4] << "0123456789abcdef"[from[i] & 15];
     return *this;
   }
   // "1 byte", "2 bytes".

@@ -195,9 +195,7 @@ class Allocator {
   }
 
   // Where an address lies. Only where the client is not trusted.
-  BlockPlace find(void const* address) const noexcept {
-    return Resolver<C>::find(global_.space.registry(), address);
-  }
+  BlockPlace find(void const* address) const noexcept { return Resolver<C>::find(global_.space.registry(), address); }
 
   // Walks the heap and everything shared. Domain: no other thread is inside the allocator.
   bool validate(Heap* heap) noexcept {

@@ -70,7 +70,9 @@ struct Entry {
     return 0;
   }
 
-  [[gnu::always_inline]] static void* valloc(std::size_t bytes) noexcept { return aligned_alloc(Runtime::page_bytes(), bytes); }
+  [[gnu::always_inline]] static void* valloc(std::size_t bytes) noexcept {
+    return aligned_alloc(Runtime::page_bytes(), bytes);
+  }
 
   [[gnu::always_inline]] static void* pvalloc(std::size_t bytes) noexcept {
     if (bytes > kernels::kMaxRequest) return out_of_memory();

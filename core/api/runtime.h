@@ -145,6 +145,7 @@ class Runtime {
       settings_ = read_options(Host::environment(), messages);
       if (settings_.help_at_start) write_option_help(messages);
       core_.configure(settings_);
+      if constexpr (!Mode::kTrustsClient) Mode::watch([](void const* address) { return core_.find(address); });
       started_.store(true, std::memory_order_release);
     }
     Host::register_fork(&before_fork, &after_fork_in_parent, &after_fork_in_child);

@@ -119,12 +119,13 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 //   client_bytes  how much of a live block the client may use. Domain: inspected
 //   resize        the block serves another size where it stands; false: it cannot. Domain: inspected,
 //                 padded_bytes for kMinAlignment fit
+//   watch         once, after configure(): memory faults are explained by what find() says
 //   entered       first in each exported function, with its frame address
 //   sweep         looks for damage in a block of any state; false: reported some
 template <class M>
-concept CheckingMode = AllocatorMode<M> && requires(BlockPlace const& place, Request const& request,
-                                                    Claim const& claim, ClientPtr pointer, bool zeroed,
-                                                    std::size_t bytes, char const* call) {
+concept CheckingMode = AllocatorMode<M> &&
+    requires(BlockPlace const& place, Request const& request, Claim const& claim, ClientPtr pointer, bool zeroed,
+             std::size_t bytes, char const* call, BlockPlace (*find)(void const*)) {
   { M::arm(place, request, zeroed) }
   noexcept->std::same_as<void*>;
   { M::admit(place, pointer, claim) }
@@ -136,6 +137,8 @@ concept CheckingMode = AllocatorMode<M> && requires(BlockPlace const& place, Req
   { M::resize(place, bytes) }
   noexcept->std::same_as<bool>;
   { M::entered(pointer.unchecked()) }
+  noexcept->std::same_as<void>;
+  { M::watch(find) }
   noexcept->std::same_as<void>;
   { M::sweep(place) }
   noexcept->std::same_as<bool>;

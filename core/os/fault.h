@@ -8,7 +8,7 @@ namespace hakmem {
 struct Fault {
   void* address = nullptr;
   void* pc = nullptr;
-  void* frame = nullptr;         // the frame pointer at that moment
+  void* frame = nullptr;          // the frame pointer at that moment
   char const* access = "access";  // "read" or "write" where the processor tells
 };
 

@@ -89,6 +89,7 @@ struct ProbeMode {
   static bool resize(BlockPlace const&, std::size_t) noexcept { return false; }
   static bool sweep(BlockPlace const&) noexcept { return true; }
   static void entered(void*) noexcept {}
+  static void watch(BlockPlace (*)(void const*)) noexcept {}
 
   static inline thread_local Header const* last_inspected = nullptr;
   static inline std::atomic<std::uint64_t> armed{0}, disarmed{0}, refused{0}, misfits{0}, carved{0};
