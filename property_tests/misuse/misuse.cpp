@@ -170,6 +170,16 @@ void read_past_end() {
   std::free(block);
 }
 
+// No bug: where blocks lie relative to the first one, while some are freed.
+void print_distances() {
+  char* const first = allocated();
+  for (int i = 0; i < 200; ++i) {
+    char* const block = allocated();
+    std::printf("%td\n", block - first);
+    if (i % 3 != 0) std::free(block);
+  }
+}
+
 struct Bug {
   std::string_view name;
   void (*run)();
@@ -204,7 +214,8 @@ constexpr Bug kBugs[] = {BUG(double_free),
                          BUG(write_after_free),
                          BUG(write_after_free_before_reuse),
                          BUG(read_after_free),
-                         BUG(read_past_end)};
+                         BUG(read_past_end),
+                         BUG(print_distances)};
 
 }  // namespace
 

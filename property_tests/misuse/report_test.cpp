@@ -75,6 +75,18 @@ TEST(HardenedReport, has_no_stored_stacks_when_none_are_kept) {
   EXPECT_EQ(count_of(result.err, "found by thread 1:\n"), 1) << result.err;
 }
 
+TEST(HardenedSeed, repeats_the_placement_of_blocks) {
+  auto const distances = [](char const* seed, char const* where) {
+    return run_child(LIBRARY, {PROGRAM, "print_distances", "100", where, "right"}, {seed}).out;
+  };
+  for (char const* where : {"main", "thread"}) {
+    std::string const once = distances("HAKMEM_SEED=5", where);
+    EXPECT_EQ(count_of(once, "\n"), 200);
+    EXPECT_EQ(distances("HAKMEM_SEED=5", where), once);
+    EXPECT_NE(distances("HAKMEM_SEED=6", where), once);
+  }
+}
+
 TEST(HardenedReport, finds_a_damaged_block_without_quarantine) {
   EXPECT_EQ(run_bug("write_after_free", {"HAKMEM_QUARANTINE=0"}).signal, SIGABRT);
   EXPECT_EQ(run_bug("double_free", {"HAKMEM_QUARANTINE=0"}).err.find(kLine), 0u);
