@@ -37,18 +37,22 @@ using OsCallSet = std::uint32_t;
 constexpr OsCallSet only(OsCall call) { return OsCallSet{1} << static_cast<unsigned>(call); }
 inline constexpr OsCallSet kEveryCall = (OsCallSet{1} << kOsCalls) - 1;
 
+// The calls that a plan can tell apart.
+using CallBits = unsigned __int128;
+inline constexpr unsigned kNamedCalls = 128;
+
 // Which calls fail, and how. Calls are numbered from 0 among those in `kinds`.
 struct FaultPlan {
   OsCallSet kinds = kEveryCall;
-  std::uint64_t which = 0;  // bit k: call k fails
-  bool later = false;       // calls 64, 65, ... fail too
+  CallBits which = 0;  // bit k: call k fails
+  bool later = false;  // calls kNamedCalls and on fail too
   int code = ENOMEM;
 
   static FaultPlan none() { return {}; }
   static FaultPlan nth(unsigned k, int code, OsCallSet kinds = kEveryCall) {
-    return {kinds, k < 64 ? std::uint64_t{1} << k : 0, false, code};
+    return {kinds, k < kNamedCalls ? CallBits{1} << k : 0, false, code};
   }
-  static FaultPlan always(int code, OsCallSet kinds = kEveryCall) { return {kinds, ~std::uint64_t{0}, true, code}; }
+  static FaultPlan always(int code, OsCallSet kinds = kEveryCall) { return {kinds, ~CallBits{0}, true, code}; }
 };
 
 template <OperatingSystem Under>
@@ -125,6 +129,9 @@ class FaultyOs {
   static OsStatus protect_read_write(void* address, std::size_t bytes) noexcept {
     return change(OsCall::kProtectReadWrite, address, bytes, [&] { return Under::protect_read_write(address, bytes); });
   }
+  static OsStatus guard(void* address, std::size_t bytes) noexcept {
+    return change(OsCall::kProtectNone, address, bytes, [&] { return Under::guard(address, bytes); });
+  }
   static OsStatus populate_write(void* address, std::size_t bytes) noexcept {
     return change(OsCall::kPopulateWrite, address, bytes, [&] { return Under::populate_write(address, bytes); });
   }
@@ -189,7 +196,7 @@ class FaultyOs {
     FaultPlan const& plan = state_.plan;
     if ((plan.kinds & only(call)) == 0) return {};
     std::uint64_t const number = state_.numbered++;
-    bool const fails = number < 64 ? (plan.which >> number & 1) != 0 : plan.later;
+    bool const fails = number < kNamedCalls ? (plan.which >> number & 1) != 0 : plan.later;
     if (!fails) return {};
     ++state_.failed;
     return {Linux::classify(plan.code), plan.code};

@@ -307,6 +307,11 @@ OsStatus SimulatedOs::protect_read_write(void* address, std::size_t bytes) noexc
   return change_access(address, bytes, true);
 }
 
+OsStatus SimulatedOs::guard(void* address, std::size_t bytes) noexcept {
+  OsStatus const status = protect_none(address, bytes);
+  return status.ok() ? purge(address, bytes) : status;
+}
+
 OsStatus SimulatedOs::populate_write(void* address, std::size_t bytes) noexcept {
   Guard const held(mutex);
   PageSpan const span = mapped_span("populate", address, bytes);

@@ -61,6 +61,7 @@ class SimulatedOs {
   static OsStatus move(void* address, std::size_t old_bytes, std::size_t new_bytes, void* to) noexcept;
   static OsStatus protect_none(void* address, std::size_t bytes) noexcept;
   static OsStatus protect_read_write(void* address, std::size_t bytes) noexcept;
+  static OsStatus guard(void* address, std::size_t bytes) noexcept;
   static OsStatus populate_write(void* address, std::size_t bytes) noexcept;
   static void touch(void* address) noexcept;
   static OsStatus purge(void* address, std::size_t bytes) noexcept;

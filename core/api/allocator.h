@@ -14,6 +14,7 @@
 #include "core/heap/directory.h"
 #include "core/heap/heap_slow.h"
 #include "core/heap/heap_validate.h"
+#include "core/heap/resolver.h"
 
 namespace hakmem {
 
@@ -28,7 +29,10 @@ class Allocator {
   constexpr Allocator() noexcept = default;
 
   // Once, before the first attach.
-  void configure(Settings const& settings) noexcept { global_.space.settings = settings; }
+  void configure(Settings const& settings) noexcept {
+    global_.space.settings = settings;
+    Mode::configure(settings);
+  }
 
   static constexpr Heap* unattached() noexcept { return Heap::unattached(); }
   // The heap for a thread: a parked one adopted, or a new one. Null: no memory.
@@ -55,7 +59,7 @@ class Allocator {
   // A block of at least `bytes`. Null: no memory, or more than kMaxRequest. Domain: attached.
   void* allocate(Heap* heap, std::size_t bytes, AllocationKind kind = AllocationKind::kMalloc) noexcept {
     bool zeroed = false;
-    return armed(allocate_block(heap, bytes, kMinAlignment, zeroed), bytes, kMinAlignment, kind);
+    return armed(allocate_block(heap, bytes, kMinAlignment, zeroed), {bytes, kMinAlignment, kind}, zeroed);
   }
 
   // The same, all zero; memory that is known to be zero is not written.
@@ -63,36 +67,35 @@ class Allocator {
     bool zeroed = false;
     void* const block = allocate_block(heap, bytes, kMinAlignment, zeroed);
     // A dirty large block: giving the pages back is cheaper than writing them all.
-    if (block && !zeroed && is_large(block)) zeroed = global_.large.zero(global_.space, find_large(block));
-    void* const memory = armed(block, bytes, kMinAlignment, AllocationKind::kMalloc);
+    if (Mode::kTrustsClient && block && !zeroed && is_large(block))
+      zeroed = global_.large.zero(global_.space, find_large(block));
+    void* const memory = armed(block, {bytes, kMinAlignment, AllocationKind::kMalloc}, zeroed);
     return !memory || zeroed ? memory : std::memset(memory, 0, bytes);
   }
 
   // Domain: alignment a power of two up to kMaxAlignment.
   void* allocate_aligned(Heap* heap, std::size_t bytes, std::size_t alignment,
-                         AllocationKind kind = AllocationKind::kAligned) noexcept {
+                         AllocationKind kind = AllocationKind::kMalloc) noexcept {
     std::size_t const least = alignment < kMinAlignment ? kMinAlignment : alignment;
     bool zeroed = false;
-    return armed(allocate_block(heap, bytes, least, zeroed), bytes, least, kind);
+    return armed(allocate_block(heap, bytes, least, zeroed), {bytes, least, kind}, zeroed);
   }
 
   // Gives a block back. Null is fine; `heap` may be unattached().
-  void release(Heap* heap, void* address, AllocationKind kind = AllocationKind::kMalloc) noexcept {
+  void release(Heap* heap, void* address, [[maybe_unused]] Claim const& claim = {}) noexcept {
     if (!address) return;
-    void* const block = Mode::disarm(ClientPtr(address), kind);
-    if (!block) return;
-    if (!is_large(block)) return heap->release(head_of(block), block);
-    LargeBlock* const large = find_large(block);
+    if constexpr (!Mode::kTrustsClient) return release_checked(heap, ClientPtr(address), claim);
+    if (!is_large(address)) return heap->release(head_of(address), address);
+    LargeBlock* const large = find_large(address);
     VERIFY(large, "free(): the address belongs to no block");
     global_.large.release(global_.space, large, Os::now_ms());
   }
 
   // A block with the same contents up to min(old, new) bytes; null: no memory, the old one stays.
-  // Domain: address is a block, bytes > 0.
+  // Domain: address is a block (a checking mode refuses others with null), bytes > 0.
   void* reallocate(Heap* heap, void* address, std::size_t bytes) noexcept {
-    if constexpr (Mode::kTrustsClient) {
-      if (void* const same = resize_in_place(heap, address, bytes)) return same;
-    }
+    if constexpr (!Mode::kTrustsClient) return reallocate_checked(heap, ClientPtr(address), bytes);
+    if (void* const same = resize_in_place(heap, address, bytes)) return same;
     std::size_t const have = usable_bytes(address);
     void* const moved = allocate(heap, bytes);
     if (!moved) return bytes <= have ? address : nullptr;
@@ -101,9 +104,10 @@ class Allocator {
     return moved;
   }
 
-  // Bytes that the client may use of a block.
+  // Bytes that the client may use of a block; 0 where a checking mode refuses.
   std::size_t usable_bytes(void* address) const noexcept {
-    return Mode::client_bytes(ClientPtr(address), block_bytes(Mode::block_of(ClientPtr(address))));
+    if constexpr (!Mode::kTrustsClient) return usable_bytes_checked(ClientPtr(address));
+    return block_bytes(address);
   }
 
   // Gives free memory back at once; true if there was any. `heap`: the caller's own.
@@ -171,6 +175,28 @@ class Allocator {
     directory_.lock().reset_in_child();
   }
 
+  // Looks for damage in all blocks, whatever their state; false: some was reported. Other threads
+  // may be inside the allocator. Does nothing where the client is trusted.
+  bool sweep() noexcept {
+    bool sound = true;
+    if constexpr (!Mode::kTrustsClient) {
+      auto const visit = [&sound](BlockPlace const& place) { sound &= Mode::sweep(place); };
+      Locked guard(global_.purger.gate());  // no SuperSlab is unmapped and no page purged meanwhile
+      for (SuperSlab<C>* super = global_.pool.all(); super; super = super->all_next) {
+        std::uint32_t const taken = ~SlabSets::from(super->slabs.load(std::memory_order_acquire)).free & G::kAllSlabs;
+        for (std::uint32_t left = taken; left != 0; left &= left - 1) {
+          Slab* const slab = super->slab(static_cast<unsigned>(std::countr_zero(left)));
+          if (slab->state != SlabState::kNone) Resolver<C>::for_each_block(slab, visit);
+        }
+      }
+      global_.large.for_each_in_use([visit](LargeBlock* block) { visit(Resolver<C>::place_of(block)); });
+    }
+    return sound;
+  }
+
+  // Where an address lies. Only where the client is not trusted.
+  BlockPlace find(void const* address) const noexcept { return Resolver<C>::find(global_.space.registry(), address); }
+
   // Walks the heap and everything shared. Domain: no other thread is inside the allocator.
   bool validate(Heap* heap) noexcept {
     return (!heap->attached() || heap->validate()) && global_.pool.validate() && global_.large.validate();
@@ -202,13 +228,54 @@ class Allocator {
     return heap->allocate_aligned(bytes, alignment, zeroed);
   }
 
-  void* armed(void* block, std::size_t bytes, std::size_t alignment, AllocationKind kind) const noexcept {
-    if constexpr (Mode::kTrustsClient) return block;
-    return block ? Mode::arm(block, block_bytes(block), bytes, alignment, kind) : nullptr;
+  void* armed(void* block, [[maybe_unused]] Request const& request, [[maybe_unused]] bool zeroed) const noexcept {
+    if constexpr (Mode::kTrustsClient)
+      return block;
+    else
+      return block ? Mode::arm(find(block), request, zeroed) : nullptr;
+  }
+
+  // Where the client is not trusted every address is resolved, and checked before anything changes.
+  void release_checked(Heap* heap, ClientPtr pointer, Claim const& claim) noexcept {
+    static_assert(CheckingMode<Mode>);
+    BlockPlace const place = find(pointer.unchecked());
+    if (!Mode::admit(place, pointer, claim)) return;
+    if (place.where == BlockPlace::Where::kLarge)
+      return global_.large.release(global_.space, find_large(place.start), Os::now_ms());
+    if (!heap->attached()) return heap->release(head_of(place.start), place.start);
+    pass_gate(heap, place);
+  }
+
+  // Holds a released block back and frees those that were held long enough.
+  void pass_gate(Heap* heap, BlockPlace const& place) noexcept {
+    auto& gate = heap->reuse_gate();
+    gate.put(place.start, place.bytes);
+    while (void* const block = gate.take_excess()) heap->release(head_of(block), block);
+  }
+
+  void* reallocate_checked(Heap* heap, ClientPtr pointer, std::size_t bytes) noexcept {
+    BlockPlace const place = find(pointer.unchecked());
+    if (!Mode::inspect(place, pointer, "realloc()")) return nullptr;
+    if (bytes > kernels::kMaxRequest) return nullptr;
+    std::size_t const wanted = Mode::padded_bytes(bytes, kMinAlignment);
+    bool const fits = wanted <= place.bytes && (wanted > place.bytes / 2 || place.bytes <= 2 * G::kQuantum);
+    if (fits && place.where == BlockPlace::Where::kSmall && Mode::resize(place, bytes)) return pointer.unchecked();
+    std::size_t const have = Mode::client_bytes(place);
+    void* const moved = allocate(heap, bytes);
+    if (!moved) return nullptr;
+    std::memcpy(moved, pointer.unchecked(), have < bytes ? have : bytes);
+    release_checked(heap, pointer, {});
+    return moved;
+  }
+
+  std::size_t usable_bytes_checked(ClientPtr pointer) const noexcept {
+    BlockPlace const place = find(pointer.unchecked());
+    return Mode::inspect(place, pointer, "malloc_usable_size()") ? Mode::client_bytes(place) : 0;
   }
 
   void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
     std::size_t const least = bytes == 0 ? 1 : bytes;
+    if constexpr (!Mode::kTrustsClient) alignment = kMinAlignment;  // the mode places what it padded
     global_.tick();
     void* const block = global_.large.allocate(global_.space, least, alignment, zeroed);
     if (block || !global_.trim()) return block;

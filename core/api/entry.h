@@ -28,14 +28,16 @@ struct Entry {
 
   [[gnu::always_inline]] static void free(void* block) noexcept { release<AllocationKind::kMalloc>(block); }
 
-  static void* calloc(std::size_t count, std::size_t size) noexcept {
+  [[gnu::always_inline]] static void* calloc(std::size_t count, std::size_t size) noexcept {
+    enter();
     auto const [bytes, overflowed] = kernels::multiply(count, size);
     if (overflowed) return out_of_memory();
     return or_enomem(counted(Runtime::with_heap([bytes](Heap* heap) { return core().allocate_zeroed(heap, bytes); })));
   }
 
   // realloc(block, 0) frees and returns NULL, errno untouched, as glibc does.
-  static void* realloc(void* block, std::size_t bytes) noexcept {
+  [[gnu::always_inline]] static void* realloc(void* block, std::size_t bytes) noexcept {
+    enter();
     if (!block) return malloc(bytes);
     if (bytes == 0) {
       free(block);
@@ -44,12 +46,13 @@ struct Entry {
     return or_enomem(counted(Runtime::with_heap([=](Heap* heap) { return core().reallocate(heap, block, bytes); })));
   }
 
-  static void* reallocarray(void* block, std::size_t count, std::size_t size) noexcept {
+  [[gnu::always_inline]] static void* reallocarray(void* block, std::size_t count, std::size_t size) noexcept {
     auto const [bytes, overflowed] = kernels::multiply(count, size);
     return overflowed ? out_of_memory() : realloc(block, bytes);
   }
 
-  static void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
+  [[gnu::always_inline]] static void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
+    enter();
     if (!alignment_is_valid(alignment)) {
       errno = EINVAL;
       return nullptr;
@@ -58,7 +61,8 @@ struct Entry {
   }
 
   // Returns the error instead of setting errno; *out changes on success only.
-  static int posix_memalign(void** out, std::size_t alignment, std::size_t bytes) noexcept {
+  [[gnu::always_inline]] static int posix_memalign(void** out, std::size_t alignment, std::size_t bytes) noexcept {
+    enter();
     if (!alignment_is_valid(alignment) || alignment < sizeof(void*)) return EINVAL;
     void* const block = allocate_aligned(alignment, bytes, AllocationKind::kMalloc);
     if (!block) return ENOMEM;
@@ -66,14 +70,19 @@ struct Entry {
     return 0;
   }
 
-  static void* valloc(std::size_t bytes) noexcept { return aligned_alloc(Runtime::page_bytes(), bytes); }
+  [[gnu::always_inline]] static void* valloc(std::size_t bytes) noexcept {
+    return aligned_alloc(Runtime::page_bytes(), bytes);
+  }
 
-  static void* pvalloc(std::size_t bytes) noexcept {
+  [[gnu::always_inline]] static void* pvalloc(std::size_t bytes) noexcept {
     if (bytes > kernels::kMaxRequest) return out_of_memory();
     return valloc(kernels::align_up(bytes, Runtime::page_bytes()));
   }
 
-  static std::size_t malloc_usable_size(void* block) noexcept { return block ? core().usable_bytes(block) : 0; }
+  [[gnu::always_inline]] static std::size_t malloc_usable_size(void* block) noexcept {
+    enter();
+    return block ? core().usable_bytes(block) : 0;
+  }
 
   // `pad` is a hint about a contiguous heap's top; this heap has none.
   static int malloc_trim(std::size_t) noexcept { return core().trim(Runtime::heap()); }
@@ -105,6 +114,7 @@ struct Entry {
         return miss(bytes, slab);
       }
     }
+    enter();
     return miss(bytes, nullptr);
   }
 
@@ -122,14 +132,24 @@ struct Entry {
         Runtime::with_heap([=](Heap* heap) { return core().allocate_aligned(heap, bytes, alignment, kind); }));
   }
 
-  // free and the operators delete.
+  // free and the operators delete, with what they are told of the block.
   template <AllocationKind kind>
-  [[gnu::always_inline]] static void release(void* block) noexcept {
+  [[gnu::always_inline]] static void release(void* block, std::size_t bytes = Claim::kUnsaid,
+                                             std::size_t alignment = Claim::kUnsaid) noexcept {
+    enter();
     if constexpr (Runtime::kFastPaths) {
       if (Core::try_release(Runtime::heap(), block)) [[likely]]
         return;
     }
-    Runtime::release(block, kind);
+    if constexpr (Runtime::kFastPaths)
+      Runtime::release(block, {});
+    else
+      Runtime::release(block, {kind, bytes, alignment});
+  }
+
+  // First in each exported function: a mode that checks its client reports who called.
+  [[gnu::always_inline]] static void enter() noexcept {
+    if constexpr (!Runtime::kFastPaths) Runtime::Mode::entered(__builtin_frame_address(0));
   }
 
   static constexpr bool alignment_is_valid(std::size_t alignment) noexcept {

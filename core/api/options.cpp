@@ -8,6 +8,10 @@ namespace {
 
 constexpr std::string_view kPrefix = "HAKMEM_";
 
+// How an alternative says that it carries a number, and the largest one.
+constexpr std::string_view kNumbered = ":N";
+constexpr std::uint64_t kNumberMax = 0xffff'ffff;
+
 constexpr std::uint64_t count_choices(std::string_view choices) noexcept {
   std::uint64_t count = 1;
   for (char const character : choices) count += character == '|';
@@ -23,11 +27,13 @@ constexpr OptionType number(std::uint64_t min, std::uint64_t max) noexcept {
 constexpr OptionType bytes(std::uint64_t min, std::uint64_t max) noexcept {
   return {OptionType::Kind::kBytes, {}, min, max};
 }
+constexpr OptionType text() noexcept { return {OptionType::Kind::kText, {}, 0, ~std::uint64_t{0}}; }
 
+// A field may be a number, an enumeration, a Numbered or a text: a word in each case.
 #define HAKMEM_OPTION(name, field, type, help)                                                 \
   Option{"HAKMEM_" #name, type, help,                                                          \
-         [](Settings const& from) noexcept { return static_cast<std::uint64_t>(from.field); }, \
-         [](Settings& to, std::uint64_t value) noexcept { to.field = static_cast<decltype(to.field)>(value); }},
+         [](Settings const& from) noexcept { return (std::uint64_t)(from.field); }, \
+         [](Settings& to, std::uint64_t value) noexcept { to.field = (decltype(to.field))(value); }},
 constexpr Option kOptions[] = {
 #include "core/api/options.def"
 };
@@ -87,14 +93,32 @@ OptionValue parse_bytes(std::string_view text) noexcept {
 
 OptionValue parse_choice(std::string_view choices, std::string_view text) noexcept {
   std::uint64_t position = 0;
-  for (std::string_view rest = choices; !rest.empty(); ++position)
-    if (cut(rest, '|') == text) return {true, position};
-  return parse_decimal(text);
+  for (std::string_view rest = choices; !rest.empty(); ++position) {
+    std::string_view name = cut(rest, '|');
+    if (!name.ends_with(kNumbered)) {
+      if (name == text) return {true, position};
+      continue;
+    }
+    name.remove_suffix(1);
+    if (!text.starts_with(name)) continue;
+    OptionValue const number_part = parse_decimal(text.substr(name.size()));
+    return {number_part.valid && number_part.value <= kNumberMax, position | number_part.value << 8};
+  }
+  OptionValue const plain = parse_decimal(text);
+  return {plain.valid && plain.value < position, plain.value};
 }
 
 void write_value(TextWriter& out, OptionType const& type, std::uint64_t value) noexcept {
+  if (type.kind == OptionType::Kind::kText) {
+    out << (value == 0 ? "none" : reinterpret_cast<char const*>(value));
+    return;
+  }
   if (type.kind == OptionType::Kind::kChoice) {
-    out << choice_at(type.choices, value);
+    std::string_view name = choice_at(type.choices, value & 0xff);
+    bool const numbered = name.ends_with(kNumbered);
+    if (numbered) name.remove_suffix(1);
+    out << name;
+    if (numbered) out << (value >> 8);
     return;
   }
   unsigned step = 0;
@@ -115,6 +139,10 @@ void write_range(TextWriter& out, OptionType const& type) noexcept {
       out << choice_at(type.choices, position);
     }
     out << " (" << type.min << " to " << type.max << ')';
+    return;
+  }
+  if (type.kind == OptionType::Kind::kText) {
+    out << "any text";
     return;
   }
   write_value(out, type, type.min);
@@ -167,8 +195,9 @@ OptionValue parse_option(OptionType const& type, std::string_view text) noexcept
   OptionValue result{};
   switch (type.kind) {
     case OptionType::Kind::kChoice:
-      result = parse_choice(type.choices, text);
-      break;
+      return parse_choice(type.choices, text);
+    case OptionType::Kind::kText:
+      return {!text.empty(), reinterpret_cast<std::uintptr_t>(text.data())};
     case OptionType::Kind::kNumber:
       result = parse_decimal(text);
       break;

@@ -17,9 +17,10 @@ namespace hakmem {
 
 // The values that an option may take.
 struct OptionType {
-  enum class Kind : std::uint8_t { kChoice, kNumber, kBytes };
+  enum class Kind : std::uint8_t { kChoice, kNumber, kBytes, kText };
   Kind kind;
-  std::string_view choices;  // "a|b|c": a value is a position; other kinds: empty
+  // "a|b|c": a value is a position; of "b:N", the position and from bit 8 on the number; other kinds: empty.
+  std::string_view choices;
   std::uint64_t min;
   std::uint64_t max;
 };

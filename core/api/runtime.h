@@ -43,9 +43,10 @@ concept HostProcess = requires(void (*run)(), char const* text, std::size_t byte
   noexcept->std::same_as<void>;
 };
 
-template <AllocatorMode Mode, OperatingSystem Os, HostProcess Host, class G = DefaultGeometry>
+template <AllocatorMode ModeT, OperatingSystem Os, HostProcess Host, class G = DefaultGeometry>
 class Runtime {
  public:
+  using Mode = ModeT;
   using Core = Allocator<Mode, Os, StdSync, G>;
   using Heap = typename Core::Heap;
   // A mode that checks its client sees every call; the others only what the fast paths leave.
@@ -78,11 +79,11 @@ class Runtime {
 
   // Off the fast path: frees by a thread that has no heap yet give it one, so that it sends its
   // blocks home in batches.
-  [[gnu::noinline]] static void release(void* block, AllocationKind kind) noexcept {
+  [[gnu::noinline]] static void release(void* block, Claim const& claim) noexcept {
     if (!block) return;
     if (!heap_->attached()) [[unlikely]]
       attach();
-    core_.release(heap_, block, kind);
+    core_.release(heap_, block, claim);
   }
 
   static void count_refusal() noexcept { refusals_.fetch_add(1, std::memory_order_relaxed); }
@@ -95,7 +96,11 @@ class Runtime {
 
   static void report_at_exit() noexcept {
     if (settings_.stats_at_exit != StatsReport::kOff) write_report(settings_.stats_at_exit);
+    if (settings_.check == CheckTime::kExit) core_.sweep();
   }
+
+  // Whether the heap is whole, and no block of it was damaged.
+  static bool check_heap() noexcept { return core_.validate(heap_) && core_.sweep(); }
 
   static void write_report(StatsReport format) noexcept {
     TextWriter out(&Host::write_standard_error, nullptr);
@@ -140,6 +145,7 @@ class Runtime {
       settings_ = read_options(Host::environment(), messages);
       if (settings_.help_at_start) write_option_help(messages);
       core_.configure(settings_);
+      if constexpr (!Mode::kTrustsClient) Mode::watch([](void const* address) { return core_.find(address); });
       started_.store(true, std::memory_order_release);
     }
     Host::register_fork(&before_fork, &after_fork_in_parent, &after_fork_in_child);

@@ -103,6 +103,13 @@ constexpr Word first_block_offset(Word block_bytes, bool behind_windows) noexcep
   return behind_windows ? (G::kWindowsBytes + block_bytes - 1) / block_bytes * block_bytes : 0;
 }
 
+// Blocks in a span of `span_bytes` whose first block lies at `first_offset`; one that fills its
+// span leaves no room for the tail.
+constexpr unsigned blocks_in_span(Word span_bytes, Word first_offset, Word block_bytes, Word tail_bytes) noexcept {
+  Word const fit = (span_bytes - first_offset - tail_bytes) / block_bytes;
+  return fit == 0 ? 1 : static_cast<unsigned>(fit);
+}
+
 // Division of an offset by the block size as a multiplication: exact for offset < 2^22 and
 // block_bytes <= 2^20 (44 bits; 32 bits are not enough for 1792 and 7168).
 inline constexpr unsigned kReciprocalBits = 44;

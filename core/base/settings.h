@@ -12,6 +12,24 @@ enum class PrefaultPolicy : std::uint8_t { kOff = 0, kPopulate = 1, kTouch = 2, 
 enum class HugePolicy : std::uint8_t { kNever, kAdvise, kCollapse, kHugetlb };
 enum class StatsReport : std::uint8_t { kOff, kText, kJson };
 
+enum class ReportFormat : std::uint8_t { kText, kJson, kBoth };
+enum class CheckTime : std::uint8_t { kFree, kExit };
+
+// A choice of which one alternative carries a number, as in "exit:3"; as one word: choice, then number.
+template <class Choice>
+struct Numbered {
+  Choice choice{};
+  std::uint32_t number = 0;
+
+  constexpr Numbered() noexcept = default;
+  constexpr explicit Numbered(std::uint64_t word) noexcept
+      : choice(static_cast<Choice>(word & 0xff)), number(static_cast<std::uint32_t>(word >> 8)) {}
+  constexpr explicit operator std::uint64_t() const noexcept {
+    return static_cast<std::uint64_t>(choice) | std::uint64_t{number} << 8;
+  }
+};
+enum class ErrorAction : std::uint8_t { kAbort, kContinue, kExit };
+
 struct Settings {
   PrefaultPolicy prefault = PrefaultPolicy::kOff;
   HugePolicy huge = HugePolicy::kNever;
@@ -20,6 +38,14 @@ struct Settings {
   std::size_t large_cache_bytes = 64 << 20;  // freed large blocks kept for reuse
   StatsReport stats_at_exit = StatsReport::kOff;
   bool help_at_start = false;
+  // The checked build's.
+  std::size_t quarantine_bytes = 256 << 10;  // of released blocks, per heap, that are not reused yet
+  unsigned stack_depth = 8;                  // frames kept for each allocation and each release
+  std::uint64_t seed = 0;                    // of every random choice; 0: none
+  CheckTime check = CheckTime::kExit;        // how often all blocks are looked at
+  Numbered<ErrorAction> on_error;            // what follows a report
+  ReportFormat report_format = ReportFormat::kText;
+  char const* report_file = nullptr;  // appended to; null: standard error
 };
 
 }  // namespace hakmem

@@ -80,6 +80,16 @@ class AddressSpace {
     hakmem::release<Os>(base, bytes, leftovers_);
   }
 
+  // The same for a range whose first `margin` bytes and last ones are guarded; the rest may be, too.
+  void release_guarded(std::byte* base, std::size_t bytes, std::size_t margin) noexcept {
+    bool const opened = Os::protect_read_write(base + margin, bytes - 2 * margin).ok();
+    unmap_calls_.add(1);
+    ranges_.subtract(1);
+    held_bytes_.subtract(bytes);
+    Released const released = hakmem::release<Os>(base, bytes, leftovers_, opened ? base + margin : nullptr);
+    VERIFY(released.disposal != Disposal::kRefused, "too many guarded ranges could not be unmapped");
+  }
+
   // A mapping changed its size without passing through map() or release().
   void account_resized(std::size_t before, std::size_t after) noexcept {
     held_bytes_.add(after);

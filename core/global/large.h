@@ -1,7 +1,11 @@
 // What it owns: blocks too large for a SuperSlab. Each has its own mapping, aligned to a SuperSlab
 // so that one test on the low bits of a pointer tells it from all others, and a descriptor found
 // through the registry. A bounded cache keeps freed mappings for reuse.
-// Invariants: a block is in the registry exactly while a client holds it.
+//
+// Where the client is not trusted, guard pages lie on both sides, every SuperSlab-sized unit of the
+// mapping is in the registry, and a freed block is not reused: it loses its pages and all access at
+// once and stays in the cache, as a *grave*, to explain who touches it, until there are too many.
+// Invariants: a block is in the registry exactly while a client holds it, or as a grave.
 // Thread-safety: any thread; the lock is never held across a system call.
 #pragma once
 
@@ -10,15 +14,21 @@
 
 #include "core/base/list.h"
 #include "core/global/address_space.h"
+#include "core/mode/mode.h"
 
 namespace hakmem {
 
 struct LargeBlock {
   std::byte* base = nullptr;
-  std::size_t bytes = 0;  // mapped, whole pages
+  std::size_t bytes = 0;   // whole pages, without the margins
+  std::size_t margin = 0;  // guarded bytes on each side
   LargeBlock* next = nullptr;
   LargeBlock* prev = nullptr;
   std::uint64_t freed_at_ms = 0;
+  BlockRecord record;
+
+  std::byte* start() const noexcept { return base + margin; }
+  std::size_t mapped() const noexcept { return bytes + 2 * margin; }
 };
 
 template <class C>
@@ -29,14 +39,16 @@ class LargeBlocks {
  public:
   using Mutex = typename C::template Lock<LockRank::kLarge>;
   using Descriptors = ObjectPool<C, LargeBlock, LockRank::kLargeDescriptors>;
-  static constexpr unsigned kCacheMax = 16;
+  static constexpr bool kGuarded = !C::Mode::kTrustsClient;
+  static constexpr unsigned kCacheMax = kGuarded ? 256 : 16;
+  static constexpr std::size_t kGraveBytes = 64 * kGiB;  // address space only
 
   constexpr LargeBlocks() noexcept = default;
 
   // `zeroed` says whether the block is known to read as zero. Null: no memory.
   void* allocate(AddressSpace<C>& space, std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
     std::size_t const wanted = kernels::align_up(bytes, Os::page_bytes());
-    LargeBlock* block = take_cached(wanted, alignment);
+    LargeBlock* block = kGuarded ? nullptr : take_cached(wanted, alignment);
     zeroed = block == nullptr;
     if (block) {
       cache_hits_.add(1);
@@ -44,22 +56,36 @@ class LargeBlocks {
       block = map_block(space, wanted, alignment < G::kSuperSlabBytes ? G::kSuperSlabBytes : alignment);
       if (!block) return nullptr;
     }
-    if (!space.enter(block->base, RegistryEntry<C>(block))) {
+    if (!enter(space, block)) {
       discard(space, block);
       return nullptr;
     }
+    if constexpr (kGuarded) {
+      Locked guard(lock_);
+      in_use_.push_front(block);
+    }
     count_in(block->bytes);
     allocated_.add(1);
-    return block->base;
+    return block->start();
   }
 
   // Makes the pages of a block read as zero again.
   bool zero(AddressSpace<C>& space, LargeBlock* block) noexcept { return space.purge(block->base, block->bytes); }
 
   void release(AddressSpace<C>& space, LargeBlock* block, std::uint64_t now_ms) noexcept {
-    space.registry().remove(block->base);
+    std::size_t const cache_bytes = kGuarded ? kGraveBytes : space.settings.large_cache_bytes;
     count_out(block->bytes);
-    if (block->bytes > space.settings.large_cache_bytes / 2) return discard(space, block);
+    bool worth_keeping = block->bytes <= cache_bytes / 2;
+    if constexpr (kGuarded) {
+      {
+        Locked guard(lock_);
+        in_use_.remove(block);
+      }
+      worth_keeping &= Os::protect_none(block->start(), block->bytes).ok();
+      if (worth_keeping) space.purge(block->start(), block->bytes);
+    }
+    if (!kGuarded || !worth_keeping) leave(space, block);
+    if (!worth_keeping) return discard(space, block);
     block->freed_at_ms = now_ms;
     {
       Locked guard(lock_);
@@ -67,7 +93,7 @@ class LargeBlocks {
       cached_bytes_ += block->bytes;
       ++cached_count_;
     }
-    while (LargeBlock* const victim = evict(space.settings.large_cache_bytes, kCacheMax)) discard(space, victim);
+    while (LargeBlock* const victim = evict(cache_bytes, kCacheMax)) discard_cached(space, victim);
   }
 
   // Grows or shrinks in place or by moving pages; null: not possible, the block is unchanged.
@@ -88,6 +114,7 @@ class LargeBlocks {
   // Unmaps up to `limit` cached blocks that are at least `age_ms` old; returns how many.
   unsigned purge(AddressSpace<C>& space, std::uint64_t now_ms, std::uint64_t age_ms, unsigned limit) noexcept {
     unsigned done = 0;
+    if (kGuarded && age_ms != 0) return 0;  // graves hold no memory, only addresses
     for (; done < limit; ++done) {
       LargeBlock* victim = nullptr;
       {
@@ -96,7 +123,7 @@ class LargeBlocks {
         if (!victim || victim->freed_at_ms + age_ms > now_ms) break;
         uncache(victim);
       }
-      discard(space, victim);
+      discard_cached(space, victim);
     }
     return done;
   }
@@ -107,6 +134,14 @@ class LargeBlocks {
   Counts counts() noexcept {
     Locked guard(lock_);
     return {blocks_.get(), bytes_.get(), allocated_.get(), cache_hits_.get(), cached_bytes_};
+  }
+
+  // Only where the client is not trusted: visit(block) for each one that a client holds. The lock is
+  // held meanwhile, so that none of them is unmapped.
+  template <class Visit>
+  void for_each_in_use(Visit visit) noexcept {
+    Locked guard(lock_);
+    for (LargeBlock* block = in_use_.first(); block; block = block->next) visit(block);
   }
 
   Mutex& lock() noexcept { return lock_; }
@@ -125,17 +160,51 @@ class LargeBlocks {
     bool fresh = false;
     LargeBlock* const block = descriptors_.take(space.arena(), fresh);
     if (!block) return nullptr;
-    block->base = space.map(bytes, alignment, MapKind::kNormal, "hakmem large");
     block->bytes = bytes;
-    if (block->base) return block;
-    descriptors_.put_back(block);
-    return nullptr;
+    block->margin = kGuarded ? Os::page_bytes() : 0;
+    block->base = space.map(block->mapped(), alignment, MapKind::kNormal, "hakmem large");
+    if (!block->base) {
+      descriptors_.put_back(block);
+      return nullptr;
+    }
+    if constexpr (kGuarded) {
+      static_cast<void>(Os::guard(block->base, block->margin));
+      static_cast<void>(Os::guard(block->start() + bytes, block->margin));
+      block->record.state.store(0, std::memory_order_relaxed);
+      block->record.trace.store(0, std::memory_order_relaxed);
+    }
+    return block;
   }
 
+  // Domain: not in the registry.
   void discard(AddressSpace<C>& space, LargeBlock* block) noexcept {
-    space.release(block->base, block->bytes);
+    if constexpr (kGuarded)
+      space.release_guarded(block->base, block->mapped(), block->margin);
+    else
+      space.release(block->base, block->bytes);
     descriptors_.put_back(block);
   }
+
+  void discard_cached(AddressSpace<C>& space, LargeBlock* block) noexcept {
+    if constexpr (kGuarded) leave(space, block);
+    discard(space, block);
+  }
+
+  // Enters a block into the registry: with its start, or, for clients that come with any address,
+  // with all of it. False: no memory, nothing changed.
+  bool enter(AddressSpace<C>& space, LargeBlock* block) noexcept {
+    for (std::size_t offset = 0; offset < reach(block); offset += G::kSuperSlabBytes) {
+      if (space.enter(block->base + offset, RegistryEntry<C>(block))) continue;
+      while (offset != 0) space.registry().remove(block->base + (offset -= G::kSuperSlabBytes));
+      return false;
+    }
+    return true;
+  }
+  static void leave(AddressSpace<C>& space, LargeBlock* block) noexcept {
+    for (std::size_t offset = 0; offset < reach(block); offset += G::kSuperSlabBytes)
+      space.registry().remove(block->base + offset);
+  }
+  static std::size_t reach(LargeBlock const* block) noexcept { return kGuarded ? block->mapped() : 1; }
 
   // Moves the pages to a new aligned place of the wanted size. The registry keeps up. The place is
   // mapped with access, so that the kernel refuses what it cannot commit here: refusing the move
@@ -195,7 +264,8 @@ class LargeBlocks {
   }
 
   Mutex lock_;
-  List<LargeBlock> cache_;  // most recently freed first
+  List<LargeBlock> cache_;   // most recently freed first
+  List<LargeBlock> in_use_;  // kept only where the client is not trusted
   std::uint64_t cached_bytes_ = 0;
   unsigned cached_count_ = 0;
   Descriptors descriptors_;

@@ -29,17 +29,25 @@ class MetadataArena {
         if (void* const memory = bump(bytes, alignment)) return memory;
       }
       std::size_t const chunk = kernels::align_up(bytes > kChunkBytes ? bytes : kChunkBytes, C::Os::page_bytes());
-      OsMapping const mapping = C::Os::map(nullptr, chunk, MapKind::kNormal);
-      if (!mapping.ok()) return nullptr;
-      C::Os::name(mapping.address, chunk, "hakmem metadata");
+      void* const start = map(chunk);
+      if (!start) return nullptr;
       // Two threads may map at once: the later chunk replaces the earlier one's rest, which is
       // at most one chunk of untouched address space.
       Locked guard(lock_);
-      cursor_ = reinterpret_cast<std::uintptr_t>(mapping.address);
+      cursor_ = reinterpret_cast<std::uintptr_t>(start);
       end_ = cursor_ + chunk;
-      mapped_bytes_ += chunk;
+      mapped_bytes_ += chunk + 2 * margin();
       if (void* const memory = bump(bytes, alignment)) return memory;
     }
+  }
+
+  // The same with a mapping of its own, for what is larger than a chunk.
+  void* allocate_apart(std::size_t bytes) noexcept {
+    void* const start = map(bytes);
+    if (!start) return nullptr;
+    Locked guard(lock_);
+    mapped_bytes_ += bytes + 2 * margin();
+    return start;
   }
 
   std::size_t mapped_bytes() noexcept {
@@ -50,6 +58,22 @@ class MetadataArena {
   Mutex& lock() noexcept { return lock_; }
 
  private:
+  static std::size_t margin() noexcept { return C::Mode::kMetadataInBand ? 0 : C::Os::page_bytes(); }
+
+  // Out-of-line metadata lies between guard pages. Without them, where the kernel has no room for
+  // more mappings, it is as good as any.
+  static void* map(std::size_t bytes) noexcept {
+    OsMapping const mapping = C::Os::map(nullptr, bytes + 2 * margin(), MapKind::kNormal);
+    if (!mapping.ok()) return nullptr;
+    auto* const start = static_cast<std::byte*>(mapping.address) + margin();
+    C::Os::name(mapping.address, bytes + 2 * margin(), "hakmem metadata");
+    if (margin() != 0) {
+      static_cast<void>(C::Os::guard(mapping.address, margin()));
+      static_cast<void>(C::Os::guard(start + bytes, margin()));
+    }
+    return start;
+  }
+
   void* bump(std::size_t bytes, std::size_t alignment) noexcept {
     std::uintptr_t const start = kernels::align_up(cursor_, alignment);
     if (start + bytes > end_) return nullptr;

@@ -179,11 +179,13 @@ class SuperSlabPool {
     bool fresh = false;
     SuperSlab<C>* const super = descriptors_.take(space.arena(), fresh);
     if (!super) return nullptr;
-    if (!space.enter(base, RegistryEntry<C>(super))) {
+    if (!has_records(space, super) || !space.enter(base, RegistryEntry<C>(super))) {
       if (fresh) publish(super);
       descriptors_.put_back(super);
       return nullptr;
     }
+    if constexpr (!SuperSlab<C>::kInBand)
+      for (Slab<C>& slab : super->storage.slabs) ::new (&slab) Slab<C>();
     super->base = base;
     super->next = super->prev = nullptr;
     super->used_slabs = 0;
@@ -193,6 +195,16 @@ class SuperSlabPool {
     super->slabs.store(SlabSets{G::kAllSlabs, 0}.word(), std::memory_order_release);
     if (fresh) publish(super);
     return super;
+  }
+
+  // Out of line, each descriptor has room for the records of its blocks. False: no memory.
+  static bool has_records([[maybe_unused]] AddressSpace<C>& space, [[maybe_unused]] SuperSlab<C>* super) noexcept {
+    if constexpr (!SuperSlab<C>::kInBand) {
+      auto& records = super->storage.records;
+      if (!records) records = static_cast<BlockRecord*>(space.arena().allocate_apart(super->storage.kRecordBytes));
+      return records != nullptr;
+    }
+    return true;
   }
 
   void publish(SuperSlab<C>* super) noexcept {
@@ -211,6 +223,8 @@ class SuperSlabPool {
       warm_.remove(super);
       --warm_count_;
     }
+    if constexpr (!SuperSlab<C>::kInBand)
+      C::Os::purge(super->storage.records, super->storage.kRecordBytes);
     if (space.purge(super->base, G::kSuperSlabBytes)) {
       super->slabs.fetch_and(SlabSets{~0u, 0}.word(), std::memory_order_relaxed);  // the lock publishes it
       super->collapsed = false;

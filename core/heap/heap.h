@@ -100,6 +100,7 @@ class alignas(128) Heap {
   }
 
   RemoteQueue<C>& inbox() noexcept { return inbox_; }
+  typename C::Mode::ReuseGate& reuse_gate() noexcept { return reuse_gate_; }
 
   // Takes in what other threads freed.
   void drain_inbox() noexcept;
@@ -181,6 +182,7 @@ class alignas(128) Heap {
   Global<C>* global_ = nullptr;
   HeapDirectory<C>* directory_ = nullptr;
   Outbox<C> outbox_;
+  [[no_unique_address]] typename C::Mode::ReuseGate reuse_gate_;
   Counter<C> handed_out_, singles_;
   alignas(64) RemoteQueue<C> inbox_;  // a line of its own: other threads write it
 };

@@ -5,6 +5,7 @@
 
 #include "core/heap/directory.h"
 #include "core/heap/heap.h"
+#include "core/heap/resolver.h"
 
 namespace hakmem {
 
@@ -112,7 +113,8 @@ void* Heap<C>::allocate_single(std::size_t size, std::size_t alignment, bool& ze
   if (!inbox_.empty()) drain_inbox();
   Span const span = take_span(count, step, true);
   if (!span.super) return nullptr;
-  Slab<C>* const slab = make_span(span, count, count * G::kSlabBytes, 0);
+  Slab<C>* const slab = make_span(span, count, count * G::kSlabBytes, G::kClassCount);
+  if constexpr (!SuperSlab<C>::kInBand) slab->forget_records(0, 1);
   slab->state = SlabState::kSingle;
   slab->countdown = slab->carved = 1;
   zeroed = span.zeroed;
@@ -249,7 +251,8 @@ Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, 
   head->slabs = static_cast<std::uint8_t>(count);
   head->block_bytes = static_cast<std::uint32_t>(block_bytes);
   head->size_class = static_cast<std::uint8_t>(index);
-  head->capacity = static_cast<std::uint16_t>((count * G::kSlabBytes - head->first_offset()) / block_bytes);
+  head->capacity = static_cast<std::uint16_t>(
+      kernels::blocks_in_span(count * G::kSlabBytes, head->first_offset(), block_bytes, C::Mode::kSpanTailBytes));
   head->zeroed = span.zeroed;
   head->state = SlabState::kPartial;
   mark_span(head);
@@ -273,8 +276,9 @@ void Heap<C>::retire_span(Slab<C>* head) noexcept {
   SuperSlab<C>* const super = head->super;
   if (head->state != SlabState::kSingle && bins_[head->size_class].growing == head)
     bins_[head->size_class].growing = nullptr;
+  if constexpr (!C::Mode::kTrustsClient) Resolver<C>::for_each_block(head, &C::Mode::sweep);
   std::uint32_t const run = kernels::run_of_slabs(head->index, head->slabs);
-  for (unsigned i = head->slabs; i-- > 0;) ::new (head + i) Slab<C>();
+  for (unsigned i = head->slabs; i-- > 0;) (head + i)->retire();
   super->return_run(run);
   list_available(super);
   // The last empty SuperSlab stays, so that a heap at the edge does not take and return one for

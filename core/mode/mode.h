@@ -4,25 +4,19 @@
 // Thread-safety: policies are stateless here; a mode that keeps state guards it itself.
 #pragma once
 
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/geometry.h"
+#include "core/base/settings.h"
+
 namespace hakmem {
 
-// How a block was asked for; a checking mode refuses a release of another kind.
-enum class AllocationKind : std::uint8_t { kMalloc, kNew, kNewArray, kAligned };
-
-// A client bug, as the reporter names it.
-enum class ErrorKind : std::uint8_t {
-  kDoubleFree,
-  kInvalidFree,
-  kKindMismatch,
-  kSizeMismatch,
-  kOverflow,
-  kUnderflow,
-  kUseAfterFree,
-};
+// How a block was asked for; a checking mode refuses a release of another kind. kAligned: by the
+// operators new that take an alignment (libc's aligned blocks are freed like all others).
+enum class AllocationKind : std::uint8_t { kMalloc, kNew, kNewArray, kAligned, kAlignedArray };
 
 // A pointer as it came from the client: not yet known to be a block. Only a mode's resolver turns
 // it into one.
@@ -36,38 +30,118 @@ class ClientPtr {
   void* address_;
 };
 
+// What the client asks for. `alignment` is at least kMinAlignment.
+struct Request {
+  std::size_t bytes = 0;
+  std::size_t alignment = kMinAlignment;
+  AllocationKind kind = AllocationKind::kMalloc;
+};
+
+// What the client says about the block that it gives back.
+struct Claim {
+  static constexpr std::size_t kUnsaid = ~std::size_t{0};
+  AllocationKind kind = AllocationKind::kMalloc;
+  std::size_t bytes = kUnsaid;
+  std::size_t alignment = kUnsaid;
+};
+
+// What a checking mode knows of one block, out of line. All zero: the block was never handed out.
+// protocol: the mode's; any thread may read and write both words.
+struct BlockRecord {
+  std::atomic<std::uint64_t> state{0};
+  std::atomic<std::uint64_t> trace{0};
+};
+
+// Where an address lies, as the registry and the metadata tell it: the one resolver's answer.
+struct BlockPlace {
+  enum class Where : std::uint8_t {
+    kNowhere,  // no memory of ours
+    kBetween,  // memory of ours, but no block
+    kSmall,    // a block of a span
+    kLarge,    // a block with a mapping of its own, between guard pages
+  };
+  Where where = Where::kNowhere;
+  bool first = false;  // of its span: there is no record before it
+  bool last = false;   // of its span: there is no record behind it
+  bool tail = false;   // last, and kSpanTailBytes follow it
+  std::byte* start = nullptr;
+  std::size_t bytes = 0;
+  BlockRecord* record = nullptr;
+
+  bool is_block() const noexcept { return record != nullptr; }
+  BlockPlace next() const noexcept { return {where, false, false, false, start + bytes, bytes, record + 1}; }
+  BlockPlace previous() const noexcept { return {where, false, false, false, start - bytes, bytes, record - 1}; }
+};
+
+// Is given each report: its kind ("double-free") and its whole text, which is not null-terminated.
+// It may not allocate or free; it may end the process, or leave by longjmp.
+using ReportCallback = void (*)(void* context, char const* kind, char const* text, std::size_t bytes);
+
 // What a mode decides.
 //   kName            shown in reports and test names
 //   kMetadataInBand  slab metadata in the SuperSlab itself, found by a mask; otherwise out of line,
-//                    found through the registry only
+//                    between guard pages, found through the registry only
 //   kTrustsClient    a released pointer is a block; otherwise it is resolved and checked first
+//   kSpanTailBytes   bytes kept free behind the last block of a span
 //   Links            how a free block stores the address of the next one
-//   padded_bytes     block bytes needed to serve a request (headers, canaries); the block will be
-//                    aligned as asked
-//   arm              turns a block into what the client gets, aligned as asked
-//   block_of         the block behind a client's pointer, which is live
-//   disarm           the block that a client gives back; null: refused, and reported
-//   client_bytes     how much of a live block the client may use
+//   ReuseGate        what a heap does with released blocks before they may be reused
+//   configure        before the first allocation
+//   set_report_callback  who else is told of errors
+//   padded_bytes     block bytes needed to serve a request (headers, canaries)
+//   carve_in_front   whether a newly carved block is queued before those that lie behind it in
+//                    memory; true throughout keeps them in the order of their addresses
 template <class M>
-concept AllocatorMode = requires(std::size_t bytes, std::size_t alignment, void* block, ClientPtr pointer,
-                                 AllocationKind kind) {
+concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const& settings) {
   { M::kName } -> std::convertible_to<char const*>;
   { M::kMetadataInBand } -> std::convertible_to<bool>;
   { M::kTrustsClient } -> std::convertible_to<bool>;
+  { M::kSpanTailBytes } -> std::convertible_to<std::size_t>;
+  typename M::ReuseGate;
   { M::Links::encode(block, block) }
   noexcept->std::same_as<void*>;
   { M::Links::decode(block, block) }
   noexcept->std::same_as<void*>;
-  { M::padded_bytes(bytes, alignment) }
+  { M::configure(settings) }
+  noexcept->std::same_as<void>;
+  { M::padded_bytes(bytes, bytes) }
   noexcept->std::same_as<std::size_t>;
-  { M::arm(block, bytes, bytes, alignment, kind) }
+  { M::carve_in_front() }
+  noexcept->std::same_as<bool>;
+  { M::set_report_callback(nullptr, block) }
+  noexcept->std::same_as<void>;
+};
+
+// What a mode that does not trust its client decides besides. Each function that takes a ClientPtr
+// checks it first and reports what is wrong; refused means reported.
+//   arm           turns a block that was free into what the client gets; `zeroed`: it reads as zero
+//   admit         the block is given back: checks it and marks it free; false: refused
+//   inspect       the block is about to be used by the call named; false: refused
+//   client_bytes  how much of a live block the client may use. Domain: inspected
+//   resize        the block serves another size where it stands; false: it cannot. Domain: inspected,
+//                 padded_bytes for kMinAlignment fit
+//   watch         once, after configure(): memory faults are explained by what find() says
+//   entered       first in each exported function, with its frame address
+//   sweep         looks for damage in a block of any state; false: reported some
+template <class M>
+concept CheckingMode = AllocatorMode<M> &&
+    requires(BlockPlace const& place, Request const& request, Claim const& claim, ClientPtr pointer, bool zeroed,
+             std::size_t bytes, char const* call, BlockPlace (*find)(void const*)) {
+  { M::arm(place, request, zeroed) }
   noexcept->std::same_as<void*>;
-  { M::block_of(pointer) }
-  noexcept->std::same_as<void*>;
-  { M::disarm(pointer, kind) }
-  noexcept->std::same_as<void*>;
-  { M::client_bytes(pointer, bytes) }
+  { M::admit(place, pointer, claim) }
+  noexcept->std::same_as<bool>;
+  { M::inspect(place, pointer, call) }
+  noexcept->std::same_as<bool>;
+  { M::client_bytes(place) }
   noexcept->std::same_as<std::size_t>;
+  { M::resize(place, bytes) }
+  noexcept->std::same_as<bool>;
+  { M::entered(pointer.unchecked()) }
+  noexcept->std::same_as<void>;
+  { M::watch(find) }
+  noexcept->std::same_as<void>;
+  { M::sweep(place) }
+  noexcept->std::same_as<bool>;
 };
 
 struct PlainLinks {
@@ -75,16 +149,20 @@ struct PlainLinks {
   static constexpr void* decode(void* stored, void*) noexcept { return stored; }
 };
 
+// Blocks may be reused at once.
+struct NoReuseGate {};
+
 struct FastMode {
   static constexpr char const* kName = "fast";
   static constexpr bool kMetadataInBand = true;
   static constexpr bool kTrustsClient = true;
+  static constexpr std::size_t kSpanTailBytes = 0;
   using Links = PlainLinks;
+  using ReuseGate = NoReuseGate;
+  static void configure(Settings const&) noexcept {}
   static constexpr std::size_t padded_bytes(std::size_t request, std::size_t) noexcept { return request; }
-  static void* arm(void* block, std::size_t, std::size_t, std::size_t, AllocationKind) noexcept { return block; }
-  static void* block_of(ClientPtr pointer) noexcept { return pointer.unchecked(); }
-  static void* disarm(ClientPtr pointer, AllocationKind) noexcept { return pointer.unchecked(); }
-  static std::size_t client_bytes(ClientPtr, std::size_t block_bytes) noexcept { return block_bytes; }
+  static constexpr bool carve_in_front() noexcept { return true; }
+  static void set_report_callback(ReportCallback, void*) noexcept {}
 };
 static_assert(AllocatorMode<FastMode>);
 

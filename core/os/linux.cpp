@@ -5,6 +5,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,9 @@
 #endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
 #endif
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
@@ -205,8 +209,60 @@ OsStatus Linux::move(void* address, std::size_t old_bytes, std::size_t new_bytes
 
 OsStatus Linux::protect_none(void* address, std::size_t bytes) noexcept { return protect(address, bytes, PROT_NONE); }
 
+OsStatus Linux::protect_read_only(void* address, std::size_t bytes) noexcept {
+  return protect(address, bytes, PROT_READ);
+}
+
+int Linux::open_to_read(char const* path) noexcept {
+  ErrnoKept const kept;
+  return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0));
+}
+
+int Linux::open_to_append(char const* path) noexcept {
+  ErrnoKept const kept;
+  return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+}
+
+std::size_t Linux::read(int fd, char* text, std::size_t bytes) noexcept {
+  ErrnoKept const kept;
+  for (;;) {
+    long const got = ::syscall(SYS_read, fd, text, bytes);
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) return 0;
+  }
+}
+
+void Linux::close(int fd) noexcept {
+  ErrnoKept const kept;
+  ::syscall(SYS_close, fd);
+}
+
+void Linux::sleep_ms(unsigned milliseconds) noexcept {
+  ErrnoKept const kept;
+  timespec const pause{milliseconds / 1000, static_cast<long>(milliseconds % 1000) * 1'000'000};
+  ::syscall(SYS_nanosleep, &pause, nullptr);
+}
+
+void Linux::exit_now(int code) noexcept {
+  for (;;) ::syscall(SYS_exit_group, code);
+}
+
+std::uint64_t Linux::entropy() noexcept {
+  ErrnoKept const kept;
+  std::uint64_t word = 0;
+  return ::syscall(SYS_getrandom, &word, sizeof word, GRND_NONBLOCK) == sizeof word ? word : 0;
+}
+
 OsStatus Linux::protect_read_write(void* address, std::size_t bytes) noexcept {
   return protect(address, bytes, PROT_READ | PROT_WRITE);
+}
+
+OsStatus Linux::guard(void* address, std::size_t bytes) noexcept {
+  // Refused by older kernels, and for locked memory.
+  if (OsStatus const status = advise(address, bytes, MADV_GUARD_INSTALL); status.ok()) return status;
+  OsStatus const status = protect_none(address, bytes);
+  if (status.ok()) purge(address, bytes);
+  return status;
 }
 
 OsStatus Linux::populate_write(void* address, std::size_t bytes) noexcept {

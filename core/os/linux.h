@@ -24,6 +24,8 @@ struct Linux {
 
   static OsStatus protect_none(void* address, std::size_t bytes) noexcept;
   static OsStatus protect_read_write(void* address, std::size_t bytes) noexcept;
+  // By MADV_GUARD_INSTALL (Linux 6.13), else by access rights.
+  static OsStatus guard(void* address, std::size_t bytes) noexcept;
 
   static OsStatus populate_write(void* address, std::size_t bytes) noexcept;
   static void touch(void* address) noexcept;
@@ -54,6 +56,17 @@ struct Linux {
   }
 
   static void write(int fd, char const* text, std::size_t bytes) noexcept;
+
+  // For the checked build, which runs on Linux alone: files for reports, a random word (0 when there
+  // is no entropy yet), and memory that nobody writes again.
+  static int open_to_read(char const* path) noexcept;    // negative: refused
+  static int open_to_append(char const* path) noexcept;  // made if missing
+  static std::size_t read(int fd, char* text, std::size_t bytes) noexcept;
+  static void close(int fd) noexcept;
+  static void sleep_ms(unsigned milliseconds) noexcept;
+  [[noreturn]] static void exit_now(int code) noexcept;  // runs nothing of the program's
+  static std::uint64_t entropy() noexcept;
+  static OsStatus protect_read_only(void* address, std::size_t bytes) noexcept;
 
   // What an errno means; the one place that decides.
   static OsError classify(int code) noexcept;

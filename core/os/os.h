@@ -73,6 +73,10 @@ concept OperatingSystem = requires(void* address, void const* const_address, std
   noexcept->std::same_as<OsStatus>;
   { Os::protect_read_write(address, bytes) }
   noexcept->std::same_as<OsStatus>;
+  // Makes every access to a range fault for as long as it is mapped, at the price of no mapping
+  // where the kernel can; the pages are given back.
+  { Os::guard(address, bytes) }
+  noexcept->std::same_as<OsStatus>;
 
   // Make all pages present and writable (MADV_POPULATE_WRITE).
   { Os::populate_write(address, bytes) }

@@ -35,6 +35,15 @@ struct BlockChain {
     if (!first) last = block;
     first = block;
   }
+
+  void append(Block<C>* block) noexcept {
+    block->set_next(nullptr);
+    if (first)
+      last->set_next(block);
+    else
+      first = block;
+    last = block;
+  }
 };
 
 }  // namespace hakmem

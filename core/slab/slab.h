@@ -21,9 +21,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "core/base/check.h"
 #include "core/base/kernels.h"
+#include "core/mode/mode.h"
 #include "core/slab/free_list.h"
 
 namespace hakmem {
@@ -83,28 +85,52 @@ struct alignas(kSlabMetaBytes) Slab {
   }
 
   std::byte* start() const noexcept;
-  std::size_t first_offset() const noexcept { return kernels::first_block_offset<G>(block_bytes, index == 0); }
+  std::size_t first_offset() const noexcept {
+    return kernels::first_block_offset<G>(block_bytes, C::Mode::kMetadataInBand && index == 0);
+  }
   Block<C>* block(unsigned number) const noexcept {
     return reinterpret_cast<Block<C>*>(start() + first_offset() + std::size_t{number} * block_bytes);
   }
 
   // Takes up to a page's worth of blocks that were never used. The first is returned untouched,
-  // the others are linked into `free`. Domain: has_room() and `free` is empty.
+  // the others are linked into `free`, in the order that the mode wants. Domain: has_room() and
+  // `free` is empty.
   Block<C>* carve(std::size_t stretch_bytes) noexcept {
     INVARIANT(has_room() && free == nullptr);
     unsigned const count = kernels::carve_stretch(block_bytes, stretch_bytes, capacity - carved);
     auto* const first = reinterpret_cast<std::byte*>(block(carved));
+    // One more than is carved: neighbours look at each other's records.
+    if constexpr (!C::Mode::kMetadataInBand) forget_records(carved, count + (carved + count < capacity ? 1 : 0));
     carved = static_cast<std::uint16_t>(carved + count);
-    Block<C>* rest = nullptr;
+    BlockChain<C> rest;
     for (unsigned number = count; number-- > 1;) {
       auto* const item = reinterpret_cast<Block<C>*>(first + std::size_t{number} * block_bytes);
-      item->set_next(rest);
-      rest = item;
+      if (C::Mode::carve_in_front())
+        rest.push(item);
+      else
+        rest.append(item);
     }
-    free = rest;
+    free = rest.first;
     ++countdown;
     return reinterpret_cast<Block<C>*>(first);
   }
+
+  // The span is no more. Out of line, where its blocks were stays known until the slabs are used
+  // again: that is how a late second free is told from a wild one.
+  void retire() noexcept {
+    if constexpr (C::Mode::kMetadataInBand) {
+      ::new (this) Slab();
+    } else {
+      owner.store(nullptr, std::memory_order_relaxed);
+      state = SlabState::kNone;
+      free = nullptr;
+      countdown = 0;
+    }
+  }
+
+  // Out of line only: what the mode knows of block `number`.
+  BlockRecord* record(unsigned number) const noexcept;
+  void forget_records(unsigned from, unsigned count) const noexcept;
 
   // Walks the list and checks the accounting. Owner only.
   bool validate() const noexcept {

@@ -30,10 +30,14 @@ struct SlabSets {
   constexpr std::uint64_t word() const noexcept { return free | std::uint64_t{dirty} << 32; }
 };
 
-// Slab metadata out of line, for modes that do not keep it in band.
+// Slab metadata out of line, for modes that do not keep it in band, and a record for each block
+// that a slab may hold: those of a span are with its head's.
 template <class C, bool kInBand>
 struct SlabStorage {
+  static constexpr std::size_t kRecordsPerSlab = C::Geo::kSlabBytes / C::Geo::kQuantum;
+  static constexpr std::size_t kRecordBytes = kRecordsPerSlab * C::Geo::kSlabsPerSuperSlab * sizeof(BlockRecord);
   Slab<C> slabs[C::Geo::kSlabsPerSuperSlab];
+  BlockRecord* records = nullptr;  // mapped with the first use of the descriptor
 };
 template <class C>
 struct SlabStorage<C, true> {};
@@ -42,6 +46,7 @@ template <class C>
 struct SuperSlab {
   using G = typename C::Geo;
   static constexpr bool kInBand = C::Mode::kMetadataInBand;
+  using Storage = SlabStorage<C, kInBand>;
 
   std::byte* base = nullptr;
   SuperSlab* next = nullptr;  // in the owner's or the pool's list
@@ -60,7 +65,7 @@ struct SuperSlab {
   std::uint32_t populated = 0;
   bool huge_advised = false;  // set before it is published, then by the holder of the purger's gate
   bool collapsed = false;     // made of huge pages when it filled up; belongs to the holder
-  [[no_unique_address]] SlabStorage<C, kInBand> storage;
+  [[no_unique_address]] Storage storage;
 
   // Metadata of slab `index`; see Geometry::kWindowBytes for the place in band.
   Slab<C>* slab(unsigned index) noexcept {
@@ -142,6 +147,19 @@ struct SuperSlab {
 template <class C>
 std::byte* Slab<C>::start() const noexcept {
   return super->base + std::size_t{index} * G::kSlabBytes;
+}
+
+template <class C>
+BlockRecord* Slab<C>::record(unsigned number) const noexcept {
+  return super->storage.records + index * SuperSlab<C>::Storage::kRecordsPerSlab + number;
+}
+
+template <class C>
+void Slab<C>::forget_records(unsigned from, unsigned count) const noexcept {
+  for (unsigned number = from; number < from + count; ++number) {
+    record(number)->state.store(0, std::memory_order_relaxed);
+    record(number)->trace.store(0, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace hakmem

@@ -8,7 +8,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
+#include "core/base/kernels.h"
 #include "core/mode/mode.h"
 
 namespace hakmem::testing {
@@ -17,6 +19,7 @@ struct ProbeMode {
   static constexpr char const* kName = "probe";
   static constexpr bool kMetadataInBand = false;
   static constexpr bool kTrustsClient = false;
+  static constexpr std::size_t kSpanTailBytes = 16;
 
   // A link is worth nothing unless it is decoded where it was encoded.
   struct Links {
@@ -37,41 +40,59 @@ struct ProbeMode {
   };
   static constexpr std::uint32_t kLive = 0xa11a'c8ed, kDead = 0xdead'b10c;
 
+  // Lets every block through at once.
+  struct ReuseGate {
+    void put(void* block, std::size_t) noexcept { newest = block; }
+    void* take_excess() noexcept { return std::exchange(newest, nullptr); }
+    void* newest = nullptr;
+  };
+
+  static void configure(Settings const&) noexcept {}
+  static void set_report_callback(ReportCallback, void*) noexcept {}
+  static bool carve_in_front() noexcept { return (carved++ & 1) != 0; }
+
   static std::size_t padded_bytes(std::size_t request, std::size_t alignment) noexcept {
-    return request + gap_for(alignment);
+    return request + gap_for(alignment) + (request == 0 ? 1 : 0);  // a client's pointer lies in its block
   }
 
-  static void* arm(void* block, std::size_t block_bytes, std::size_t request, std::size_t alignment,
-                   AllocationKind) noexcept {
-    std::size_t const gap = gap_for(alignment);
-    bool const fits = gap + request <= block_bytes && reinterpret_cast<std::uintptr_t>(block) % alignment == 0;
+  static void* arm(BlockPlace const& place, Request const& request, bool) noexcept {
+    std::size_t const gap = gap_for(request.alignment);
+    std::byte* client = place.start + gap;
+    if (place.where == BlockPlace::Where::kLarge)
+      client = reinterpret_cast<std::byte*>(
+          kernels::align_up(reinterpret_cast<std::uintptr_t>(place.start) + sizeof(Header), request.alignment));
+    bool const fits = client + request.bytes <= place.start + place.bytes &&
+                      reinterpret_cast<std::uintptr_t>(client) % request.alignment == 0;
     if (!fits) ++misfits;
-    std::byte* const client = static_cast<std::byte*>(block) + gap;
-    *header_of(client) = {request, kLive, static_cast<std::uint32_t>(gap)};
+    *header_of(client) = {request.bytes, kLive, static_cast<std::uint32_t>(client - place.start)};
     ++armed;
     return client;
   }
 
-  static void* block_of(ClientPtr pointer) noexcept {
-    return static_cast<std::byte*>(pointer.unchecked()) - header_of(pointer.unchecked())->gap;
-  }
-
-  static void* disarm(ClientPtr pointer, AllocationKind) noexcept {
-    Header* const header = header_of(pointer.unchecked());
-    if (header->magic != kLive) {
-      ++refused;
-      return nullptr;
-    }
-    header->magic = kDead;
+  static bool admit(BlockPlace const& place, ClientPtr pointer, Claim const&) noexcept {
+    if (!inspect(place, pointer, "")) return false;
+    header_of(pointer.unchecked())->magic = kDead;
     ++disarmed;
-    return block_of(pointer);
+    return true;
   }
 
-  static std::size_t client_bytes(ClientPtr pointer, std::size_t) noexcept {
-    return header_of(pointer.unchecked())->requested;
+  static bool inspect(BlockPlace const& place, ClientPtr pointer, char const*) noexcept {
+    Header* const header = header_of(pointer.unchecked());
+    bool const live = place.is_block() && header->magic == kLive &&
+                      static_cast<std::byte*>(pointer.unchecked()) - place.start == header->gap;
+    if (!live) ++refused;
+    last_inspected = header;
+    return live;
   }
 
-  static inline std::atomic<std::uint64_t> armed{0}, disarmed{0}, refused{0}, misfits{0};
+  static std::size_t client_bytes(BlockPlace const&) noexcept { return last_inspected->requested; }
+  static bool resize(BlockPlace const&, std::size_t) noexcept { return false; }
+  static bool sweep(BlockPlace const&) noexcept { return true; }
+  static void entered(void*) noexcept {}
+  static void watch(BlockPlace (*)(void const*)) noexcept {}
+
+  static inline thread_local Header const* last_inspected = nullptr;
+  static inline std::atomic<std::uint64_t> armed{0}, disarmed{0}, refused{0}, misfits{0}, carved{0};
 
  private:
   static std::size_t gap_for(std::size_t alignment) noexcept {
@@ -82,6 +103,6 @@ struct ProbeMode {
   }
 };
 
-static_assert(AllocatorMode<ProbeMode>);
+static_assert(CheckingMode<ProbeMode>);
 
 }  // namespace hakmem::testing

@@ -27,6 +27,10 @@ class LoneSuperSlab {
   LoneSuperSlab() : memory_(std::aligned_alloc(G::kSuperSlabBytes, G::kSuperSlabBytes)) {
     super.base = static_cast<std::byte*>(memory_);
     for (unsigned i = 0; i < G::kSlabsPerSuperSlab; ++i) ::new (super.slab(i)) Slab<C>();
+    if constexpr (!C::Mode::kMetadataInBand) {
+      records_ = std::make_unique<BlockRecord[]>(SuperSlab<C>::Storage::kRecordBytes / sizeof(BlockRecord));
+      super.storage.records = records_.get();
+    }
     super.slabs.store(SlabSets{G::kAllSlabs, 0}.word());
   }
   ~LoneSuperSlab() { std::free(memory_); }
@@ -50,6 +54,7 @@ class LoneSuperSlab {
 
  private:
   void* memory_;
+  std::unique_ptr<BlockRecord[]> records_;
 };
 
 }  // namespace hakmem::testing

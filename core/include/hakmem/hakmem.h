@@ -106,8 +106,16 @@ HAK_API size_t hak_warmup(size_t bytes) HAK_NOEXCEPT;
 HAK_API int hak_trim(void) HAK_NOEXCEPT;
 
 /* Walks the whole heap and checks its structures: 1 when they are consistent, else 0. Exact only while no other
- * thread allocates or frees. */
+ * thread allocates or frees. The checked build also looks at every block and reports those that were damaged. */
 HAK_API int hak_check_heap(void) HAK_NOEXCEPT;
+
+/* Is given each error that the checked build reports: its kind, as in "double-free", and the whole text, which is not
+ * null-terminated. It runs in the thread that made the error, before HAKMEM_ON_ERROR takes effect. It may not allocate
+ * or free; it may end the process, or leave by longjmp, and then the call that was refused has changed nothing. */
+typedef void (*hak_report_callback)(void* context, char const* kind, char const* text, size_t bytes);
+
+/* Sets the callback, or none with NULL. The fast build reports nothing and never calls it. */
+HAK_API void hak_set_report_callback(hak_report_callback callback, void* context) HAK_NOEXCEPT;
 
 /* HAK_VERSION_STRING of the library that is loaded; a constant string. */
 HAK_API char const* hak_version(void) HAK_NOEXCEPT;

@@ -1,0 +1,81 @@
+// What it owns: the one way from an address to a block where the client is not trusted: address ->
+// registry -> SuperSlab, large block or nothing -> span head -> block number -> block.
+// Invariants: reads no memory but ours, whatever the address. Slabs that are in no span answer with
+// the blocks of their last one.
+// Thread-safety: any thread. The answer stays true while the caller holds the block; for an address
+// that nobody holds it is a snapshot, good for a report.
+#pragma once
+
+#include <array>
+
+#include "core/global/large.h"
+#include "core/slab/superslab.h"
+
+namespace hakmem {
+
+template <class C>
+class Resolver {
+  using G = typename C::Geo;
+
+ public:
+  static BlockPlace find(Registry<C> const& registry, void const* address) noexcept {
+    RegistryEntry<C> const entry = registry.find(address);
+    if (LargeBlock* const large = entry.large()) return place_of(large);
+    if (SuperSlab<C>* const super = entry.super_slab()) return find_in(super, address);
+    return {};
+  }
+
+  static BlockPlace place_of(Slab<C>* head, unsigned number) noexcept {
+    BlockPlace place;
+    place.where = BlockPlace::Where::kSmall;
+    place.first = number == 0;
+    place.last = number + 1u == head->capacity;
+    place.start = reinterpret_cast<std::byte*>(head->block(number));
+    place.bytes = head->block_bytes;
+    std::byte const* const span_end = head->start() + head->slabs * G::kSlabBytes;
+    place.tail = place.last && place.start + place.bytes + C::Mode::kSpanTailBytes <= span_end;
+    place.record = head->record(number);
+    return place;
+  }
+
+  static BlockPlace place_of(LargeBlock* large) noexcept {
+    BlockPlace place;
+    place.where = BlockPlace::Where::kLarge;
+    place.first = place.last = true;
+    place.start = large->start();
+    place.bytes = large->bytes;
+    place.record = &large->record;
+    return place;
+  }
+
+  // act(place) for each block of a span that was ever handed out.
+  template <class Act>
+  static void for_each_block(Slab<C>* head, Act act) noexcept {
+    for (unsigned number = 0; number < head->carved; ++number) act(place_of(head, number));
+  }
+
+ private:
+  // One entry per class, and one for spans of a single block, which have the class kClassCount.
+  static constexpr auto kReciprocals = [] {
+    std::array<kernels::Word, G::kClassCount + 1> table{};
+    for (unsigned index = 0; index < G::kClassCount; ++index)
+      table[index] = kernels::reciprocal(kernels::size_of_class<G>(index));
+    return table;
+  }();
+
+  static BlockPlace find_in(SuperSlab<C>* super, void const* address) noexcept {
+    BlockPlace between;
+    between.where = BlockPlace::Where::kBetween;
+    auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
+    Slab<C>* const slab = super->slab(static_cast<unsigned>(offset >> G::kSlabShift));
+    Slab<C>* const head = slab->head();
+    if (head->block_bytes == 0) return between;
+    std::size_t const first = std::size_t{head->index} * G::kSlabBytes + head->first_offset();
+    if (offset < first) return between;
+    kernels::Word const number = kernels::block_index(offset - first, kReciprocals[head->size_class]);
+    if (number >= head->capacity) return between;
+    return place_of(head, static_cast<unsigned>(number));
+  }
+};
+
+}  // namespace hakmem

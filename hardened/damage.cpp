@@ -1,0 +1,205 @@
+#include "hardened/damage.h"
+
+#include "hardened/pattern.h"
+
+namespace hakmem::hardened {
+namespace {
+
+struct Layout {
+  std::byte* start;
+  std::byte* header;
+  std::byte* client;
+  std::byte* slack;
+  std::byte* end;
+};
+
+Layout layout_of(BlockPlace const& place, Facts const& facts) noexcept {
+  std::byte* const client = client_of(place, facts);
+  return {place.start, client - kHeaderBytes, client, client + facts.bytes, place.start + place.bytes};
+}
+
+Damage changed(ErrorKind kind, BlockPlace const& place, std::uint64_t record, std::byte const* from,
+               std::byte const* to) noexcept {
+  std::byte const* const first = find_change(from, to);
+  if (!first) return {};
+  return {true, kind, place, record, first, static_cast<std::size_t>(find_last_change(first, to) - first) + 1};
+}
+
+// The bytes of a header that are not as they must be.
+struct HeaderDamage {
+  unsigned first = kHeaderBytes, last = 0;
+  bool found() const noexcept { return first < kHeaderBytes; }
+};
+HeaderDamage compare_header(std::byte const* at, Header const& expected) noexcept {
+  HeaderDamage damage;
+  Header const actual = Header::load(at);
+  if (actual == expected) [[likely]]
+    return damage;
+  auto const* const left = reinterpret_cast<unsigned char const*>(&actual);
+  auto const* const right = reinterpret_cast<unsigned char const*>(&expected);
+  for (unsigned i = 0; i < kHeaderBytes; ++i) {
+    if (left[i] == right[i]) continue;
+    if (!damage.found()) damage.first = i;
+    damage.last = i;
+  }
+  return damage;
+}
+
+// The record of a neighbour, before and after looking at it.
+class Watch {
+ public:
+  explicit Watch(BlockPlace const& place) noexcept
+      : record_(*place.record), word_(record_.state.load(std::memory_order_acquire)) {}
+  std::uint64_t word() const noexcept { return word_; }
+  Facts facts() const noexcept { return Facts::from(word_); }
+  bool stayed() const noexcept {
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return record_.state.load(std::memory_order_relaxed) == word_;
+  }
+
+ private:
+  BlockRecord const& record_;
+  std::uint64_t const word_;
+};
+
+// Was it the block before this one that ran over? Its slack says so, or that the damage begins where
+// it ends and does not reach the block behind.
+Damage overrun_of_previous(BlockPlace const& place, HeaderDamage const* header) noexcept {
+  if (place.first) return {};
+  BlockPlace const before = place.previous();
+  Watch const watch(before);
+  if (watch.facts().state != BlockState::kLive) return {};
+  Layout const layout = layout_of(before, watch.facts());
+  std::byte const* const facing = layout.end - layout.slack > 16 ? layout.end - 16 : layout.slack;
+  if (!header && holds_pattern(facing, layout.end)) return {};
+  Damage damage = changed(ErrorKind::kOverflow, before, watch.word(), facing, layout.end);
+  if (!damage.found && header && layout.slack == layout.end && header->first == 0 && header->last + 1 < kHeaderBytes)
+    damage = {true, ErrorKind::kOverflow, before, watch.word(), place.start, header->last + 1};
+  return watch.stayed() ? damage : Damage{};
+}
+
+Damage overrun_into_next(BlockPlace const& place, std::uint64_t record) noexcept {
+  std::byte const* const end = place.start + place.bytes;
+  if (place.tail) return changed(ErrorKind::kOverflow, place, record, end, end + kTailBytes);
+  if (place.last) return {};
+  BlockPlace const behind = place.next();
+  Watch const watch(behind);
+  Facts const facts = watch.facts();
+  Damage damage;
+  if (facts.state == BlockState::kLive && facts.alignment == kMinAlignment) {
+    HeaderDamage const header = compare_header(behind.start, Header::of_live(watch.word(), behind.start));
+    // Only the far end changed: that is the next block's own underflow.
+    if (header.found() && header.first < kHeaderBytes / 2)
+      damage = {true, ErrorKind::kOverflow, place, record, behind.start + header.first, header.last - header.first + 1};
+  } else if (facts.state == BlockState::kLive) {
+    damage = changed(ErrorKind::kOverflow, place, record, behind.start, behind.start + kHeaderBytes);
+  } else if (facts.state == BlockState::kFree &&
+             Header::load(behind.start).seal != Header::seal_of_free(behind.start)) {
+    damage = {true, ErrorKind::kOverflow, place, record, behind.start, kHeaderBytes};
+  }
+  return watch.stayed() ? damage : Damage{};
+}
+
+// Whether the first bytes of a block are as its record says.
+bool faces_soundly(BlockPlace const& place) noexcept {
+  std::uint64_t const word = place.record->state.load(std::memory_order_acquire);
+  Facts const facts = Facts::from(word);
+  switch (facts.state) {
+    case BlockState::kLive:
+      if (facts.alignment != kMinAlignment) return holds_pattern(place.start, place.start + kHeaderBytes);
+      return Header::load(place.start) == Header::of_live(word, place.start);
+    case BlockState::kFree:
+      return Header::load(place.start).seal == Header::seal_of_free(place.start);
+    default:
+      return true;
+  }
+}
+
+Damage look_at_live(BlockPlace const& place, std::uint64_t record) noexcept {
+  Facts const facts = Facts::from(record);
+  Layout const layout = layout_of(place, facts);
+  if (Damage const damage = changed(ErrorKind::kOverflow, place, record, layout.slack, layout.end); damage.found)
+    return damage;
+  HeaderDamage const header = compare_header(layout.header, Header::of_live(record, layout.header));
+  if (Damage const damage = overrun_of_previous(place, header.found() ? &header : nullptr); damage.found) return damage;
+  if (header.found())
+    return {true, ErrorKind::kUnderflow, place, record, layout.header + header.first, header.last - header.first + 1};
+  if (Damage const damage = changed(ErrorKind::kUnderflow, place, record, layout.start, layout.header); damage.found)
+    return damage;
+  return overrun_into_next(place, record);
+}
+
+Damage look_at_free(BlockPlace const& place, std::uint64_t record) noexcept {
+  Damage const inside =
+      changed(ErrorKind::kUseAfterFree, place, record, place.start + kHeaderBytes, place.start + place.bytes);
+  if (inside.found) return inside;
+  if (Header::load(place.start).seal == Header::seal_of_free(place.start)) return {};
+  if (Damage const damage = overrun_of_previous(place, nullptr); damage.found) return damage;
+  return {true, ErrorKind::kUnderflow, place, record, place.start + 8, 8};
+}
+
+// The same as look_at_live() finding nothing, in the fewest steps: it is asked on every release.
+bool live_is_sound(BlockPlace const& place, std::uint64_t record) noexcept {
+  Layout const layout = layout_of(place, Facts::from(record));
+  if (!holds_pattern(layout.slack, layout.end) || !holds_pattern(layout.start, layout.header)) return false;
+  if (Header::load(layout.header) != Header::of_live(record, layout.header)) return false;
+  if (place.tail) {
+    if (!holds_pattern(layout.end, layout.end + kTailBytes)) return false;
+  } else if (!place.last && !faces_soundly(place.next())) {
+    return false;
+  }
+  return place.first || !overrun_of_previous(place, nullptr).found;
+}
+
+bool free_is_sound(BlockPlace const& place) noexcept {
+  return holds_pattern(place.start + kHeaderBytes, place.start + place.bytes) &&
+         Header::load(place.start).seal == Header::seal_of_free(place.start);
+}
+
+constexpr unsigned kLooks = 3;
+
+template <class Look>
+Damage look_again(BlockPlace const& place, std::uint64_t record, Look look) noexcept {
+  Damage damage = look(place, record);
+  for (unsigned again = 1; damage.found && again < kLooks; ++again) {
+    if (place.record->state.load(std::memory_order_acquire) != record) return {};
+    damage = look(place, record);
+  }
+  if (damage.found && place.record->state.load(std::memory_order_acquire) != record) return {};
+  return damage;
+}
+
+}  // namespace
+
+Damage damage_of_live(BlockPlace const& place, std::uint64_t record) noexcept {
+  if (live_is_sound(place, record)) [[likely]]
+    return {};
+  return look_again(place, record, look_at_live);
+}
+
+Damage damage_of_free(BlockPlace const& place, std::uint64_t record) noexcept {
+  if (free_is_sound(place)) [[likely]]
+    return {};
+  return look_again(place, record, look_at_free);
+}
+
+void enclose(BlockPlace const& place, std::uint64_t record) noexcept {
+  Layout const layout = layout_of(place, Facts::from(record));
+  fill_pattern(layout.start, layout.header);
+  Header::of_live(record, layout.header).store(layout.header);
+  fill_pattern(layout.slack, layout.end);
+  if (place.tail) fill_pattern(layout.end, layout.end + kTailBytes);
+}
+
+void enclose_reused(BlockPlace const& place, std::uint64_t record) noexcept {
+  Layout const layout = layout_of(place, Facts::from(record));
+  if (layout.header != layout.start) fill_pattern(layout.start, layout.start + kHeaderBytes);
+  Header::of_live(record, layout.header).store(layout.header);
+}
+
+void fill_free(BlockPlace const& place) noexcept {
+  fill_pattern(place.start + kHeaderBytes, place.start + place.bytes);
+  Header{0, Header::seal_of_free(place.start)}.store(place.start);
+}
+
+}  // namespace hakmem::hardened

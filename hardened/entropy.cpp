@@ -1,0 +1,51 @@
+#include "hardened/entropy.h"
+
+#include <atomic>
+
+#include "core/os/linux.h"
+
+namespace hakmem::hardened {
+namespace {
+
+// protocol: counts threads; relaxed, for nothing else is published.
+constinit std::atomic<std::uint32_t> threads{0};
+constinit thread_local std::uint32_t own_number = 0;
+constinit thread_local std::uint64_t own_state = 0;
+
+// One step of splitmix64 (Steele, Lea, Flood 2014): any state is a good one.
+std::uint64_t split_mix(std::uint64_t& state) noexcept {
+  std::uint64_t word = state += 0x9e3779b97f4a7c15;
+  word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9;
+  word = (word ^ (word >> 27)) * 0x94d049bb133111eb;
+  return word ^ (word >> 31);
+}
+
+}  // namespace
+
+void start_entropy(std::uint64_t seed) noexcept {
+  std::uint64_t state = seed;
+  if (seed == 0) state = Linux::entropy() ^ reinterpret_cast<std::uintptr_t>(&state);
+  for (std::uint64_t& key : secrets.seal_keys) key = (seed == 0 ? Linux::entropy() : 0) ^ split_mix(state);
+  secrets.link_key = split_mix(state);
+  secrets.random_key = split_mix(state);
+  secrets.pattern = static_cast<unsigned char>(0x81 + split_mix(state) % 0x7c);
+  // Not protected is as good as the default of other programs.
+  static_cast<void>(Linux::protect_read_only(&secrets, sizeof secrets));
+}
+
+std::uint32_t thread_number() noexcept {
+  if (own_number == 0) [[unlikely]]
+    own_number = threads.fetch_add(1, std::memory_order_relaxed) + 1;
+  return own_number;
+}
+
+std::uint64_t next_random() noexcept {
+  if (own_state == 0) [[unlikely]]
+    own_state = mix(secrets.random_key ^ thread_number(), 0xd6e8feb86659fd93) | 1;
+  own_state ^= own_state << 13;
+  own_state ^= own_state >> 7;
+  own_state ^= own_state << 17;
+  return own_state;
+}
+
+}  // namespace hakmem::hardened

@@ -1,0 +1,46 @@
+// What it owns: the secrets of the process, and random numbers.
+// Invariants: the secrets are written once, before the first allocation, and are read-only from then
+// on where the kernel lets us. With a seed every number depends only on the seed, on how many
+// threads asked before this one and on how often this one asked.
+// Thread-safety: start() once; everything else any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/geometry.h"
+
+namespace hakmem::hardened {
+
+// At least a page of any supported machine, so that it can be protected by itself.
+inline constexpr std::size_t kSecretsBytes = 64 * kKiB;
+
+struct alignas(kSecretsBytes) Secrets {
+  std::uint64_t seal_keys[2] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9};
+  std::uint64_t link_key = 0x94d049bb133111eb;
+  std::uint64_t random_key = 0x2545f4914f6cdd1d;
+  // Fills free memory and slack. Eight of it are no address; it is no text and not zero.
+  unsigned char pattern = 0xd7;
+};
+inline constinit Secrets secrets;
+
+// Draws the secrets: from the kernel, or all from `seed` when it is not 0.
+void start_entropy(std::uint64_t seed) noexcept;
+
+// Threads in the order in which they first called, from 1.
+std::uint32_t thread_number() noexcept;
+
+std::uint64_t next_random() noexcept;
+
+// 0 <= result < bound.
+inline std::uint32_t random_below(std::uint32_t bound) noexcept {
+  return static_cast<std::uint32_t>(((next_random() >> 32) * bound) >> 32);
+}
+
+// Both halves of the product folded: every bit of the result depends on every bit of both words.
+inline std::uint64_t mix(std::uint64_t left, std::uint64_t right) noexcept {
+  unsigned __int128 const product = static_cast<unsigned __int128>(left) * right;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+}  // namespace hakmem::hardened

@@ -1,0 +1,250 @@
+#include "hardened/hardened_mode.h"
+
+#include "core/os/fault.h"
+#include "hardened/damage.h"
+#include "hardened/entropy.h"
+#include "hardened/report.h"
+
+namespace hakmem {
+namespace {
+
+using namespace hardened;
+
+char const* name_of_release(Claim const& claim) noexcept {
+  bool const sized = claim.bytes != Claim::kUnsaid;
+  switch (claim.kind) {
+    case AllocationKind::kMalloc:
+      return claim.alignment != Claim::kUnsaid ? "free_aligned_sized()" : sized ? "free_sized()" : "free()";
+    case AllocationKind::kNew:
+      return "operator delete";
+    case AllocationKind::kNewArray:
+      return "operator delete[]";
+    case AllocationKind::kAligned:
+      return "aligned operator delete";
+    case AllocationKind::kAlignedArray:
+      return "aligned operator delete[]";
+  }
+  return "?";
+}
+
+Evidence evidence_of(ErrorKind kind, char const* call, BlockPlace const& place, void const* address) noexcept {
+  Evidence evidence{kind, call, address, place};
+  if (!place.is_block()) return evidence;
+  evidence.record = place.record->state.load(std::memory_order_acquire);
+  evidence.trace = place.record->trace.load(std::memory_order_relaxed);
+  return evidence;
+}
+
+void report_damage(Damage const& damage, char const* call) noexcept {
+  Evidence evidence = evidence_of(damage.kind, call, damage.place, damage.address);
+  evidence.record = damage.record;
+  evidence.damaged = damage.bytes;
+  report(evidence);
+}
+
+// What is wrong with taking `pointer` for the start of a live block; null: nothing. Stores the word
+// that said so.
+struct Verdict {
+  bool live;
+  ErrorKind kind;
+};
+Verdict judge(BlockPlace const& place, ClientPtr pointer, std::uint64_t& record) noexcept {
+  if (!place.is_block()) return {false, ErrorKind::kInvalidFree};
+  record = place.record->state.load(std::memory_order_acquire);
+  Facts const facts = Facts::from(record);
+  if (facts.state == BlockState::kNever || client_of(place, facts) != pointer.unchecked())
+    return {false, ErrorKind::kInvalidFree};
+  return {facts.state == BlockState::kLive, ErrorKind::kDoubleFree};
+}
+
+bool kinds_match(Facts const& facts, Claim const& claim) noexcept { return facts.kind == claim.kind; }
+
+bool alignments_match(Facts const& facts, Claim const& claim) noexcept {
+  return claim.alignment == Claim::kUnsaid || (claim.alignment <= kMinAlignment && facts.alignment == kMinAlignment) ||
+         claim.alignment == facts.alignment;
+}
+
+// What the client says of a block against what is known; a mismatch is reported.
+void compare(BlockPlace const& place, ClientPtr pointer, Facts const& facts, Claim const& claim) noexcept {
+  ErrorKind kind;
+  if (!kinds_match(facts, claim))
+    kind = ErrorKind::kKindMismatch;
+  else if (!alignments_match(facts, claim))
+    kind = ErrorKind::kAlignmentMismatch;
+  else if (claim.bytes != Claim::kUnsaid && claim.bytes != facts.bytes)
+    kind = ErrorKind::kSizeMismatch;
+  else
+    return;
+  Evidence evidence = evidence_of(kind, name_of_release(claim), place, pointer.unchecked());
+  evidence.claim = claim;
+  report(evidence);
+}
+
+// Damage around a live block is reported and, when the program goes on, mended.
+bool check_live(BlockPlace const& place, std::uint64_t record, char const* call) noexcept {
+  Damage const damage = damage_of_live(place, record);
+  if (!damage.found) [[likely]]
+    return true;
+  report_damage(damage, call);
+  enclose(place, record);
+  if (damage.place.start != place.start) enclose(damage.place, damage.record);
+  return false;
+}
+
+bool check_free(BlockPlace const& place, std::uint64_t record, char const* call) noexcept {
+  Damage const damage = damage_of_free(place, record);
+  if (!damage.found) [[likely]]
+    return true;
+  report_damage(damage, call);
+  fill_free(place);
+  return false;
+}
+
+// Written by watch(), before faults are looked at.
+using Find = BlockPlace (*)(void const*);
+constinit Find find_block = nullptr;
+
+// A guard was hit, or something that is none of ours.
+void explain(Fault const& fault) noexcept {
+  BlockPlace const place = find_block(fault.address);
+  if (!place.is_block()) return;
+  Evidence evidence = evidence_of(ErrorKind::kUseAfterFree, "", place, fault.address);
+  Facts const facts = Facts::from(evidence.record);
+  if (facts.state == BlockState::kNever) return;
+  if (facts.state == BlockState::kLive)
+    evidence.kind = fault.address < client_of(place, facts) ? ErrorKind::kUnderflow : ErrorKind::kOverflow;
+  evidence.access = fault.access;
+  evidence.pc = fault.pc;
+  evidence.frame = fault.frame;
+  report_only(evidence);
+}
+
+void note_allocation(BlockRecord& record) noexcept {
+  Trace trace;
+  trace.allocated_by = remember_stack();
+  trace.allocating_thread = thread_number();
+  record.trace.store(trace.word(), std::memory_order_relaxed);
+}
+
+void note_release(BlockRecord& record) noexcept {
+  Trace trace = Trace::from(record.trace.load(std::memory_order_relaxed));
+  trace.freed_by = remember_stack();
+  trace.freeing_thread = thread_number();
+  record.trace.store(trace.word(), std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void HardenedMode::configure(Settings const& settings) noexcept {
+  start_entropy(settings.seed);
+  start_stacks(settings.stack_depth);
+  start_reports(settings);
+  quarantine_bytes = settings.quarantine_bytes;
+}
+
+void* HardenedMode::arm(BlockPlace const& place, Request const& request, bool) noexcept {
+  BlockRecord& record = *place.record;
+  std::uint64_t const before = record.state.load(std::memory_order_relaxed);
+  Facts facts = Facts::from(before);
+  bool const reused = facts.state == BlockState::kFree;
+  if (reused) check_free(place, before, "the next allocation of this memory");
+  record.state.store(facts.as(BlockState::kBusy).word(), std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+
+  facts.bytes = request.bytes;
+  facts.alignment = request.alignment;
+  facts.kind = request.kind;
+  facts.state = BlockState::kLive;
+  facts.generation = static_cast<std::uint8_t>((facts.generation + 1) & kGenerationMask);
+  std::uint64_t const word = facts.word();
+  if (reused)
+    enclose_reused(place, word);
+  else
+    enclose(place, word);
+  note_allocation(record);
+  record.state.store(word, std::memory_order_release);
+  return client_of(place, facts);
+}
+
+bool HardenedMode::admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+  char const* const call = name_of_release(claim);
+  std::uint64_t word = 0;
+  Verdict const verdict = judge(place, pointer, word);
+  if (!verdict.live) [[unlikely]] {
+    report(evidence_of(verdict.kind, call, place, pointer.unchecked()));
+    return false;
+  }
+  Facts const facts = Facts::from(word);
+  compare(place, pointer, facts, claim);
+  check_live(place, word, call);
+  BlockRecord& record = *place.record;
+  if (!record.state.compare_exchange_strong(word, facts.as(BlockState::kBusy).word(), std::memory_order_acq_rel,
+                                            std::memory_order_acquire)) {
+    report(evidence_of(ErrorKind::kDoubleFree, call, place, pointer.unchecked()));
+    return false;
+  }
+  note_release(record);
+  if (place.where == BlockPlace::Where::kSmall) fill_free(place);
+  record.state.store(facts.as(BlockState::kFree).word(), std::memory_order_release);
+  return true;
+}
+
+bool HardenedMode::inspect(BlockPlace const& place, ClientPtr pointer, char const* call) noexcept {
+  std::uint64_t word = 0;
+  Verdict const verdict = judge(place, pointer, word);
+  if (!verdict.live) [[unlikely]] {
+    ErrorKind const kind = verdict.kind == ErrorKind::kDoubleFree ? ErrorKind::kUseAfterFree : verdict.kind;
+    report(evidence_of(kind, call, place, pointer.unchecked()));
+    return false;
+  }
+  check_live(place, word, call);
+  return true;
+}
+
+std::size_t HardenedMode::client_bytes(BlockPlace const& place) noexcept {
+  return Facts::from(place.record->state.load(std::memory_order_relaxed)).bytes;
+}
+
+bool HardenedMode::resize(BlockPlace const& place, std::size_t bytes) noexcept {
+  BlockRecord& record = *place.record;
+  std::uint64_t before = record.state.load(std::memory_order_relaxed);
+  Facts facts = Facts::from(before);
+  if (facts.kind != AllocationKind::kMalloc || facts.alignment != kMinAlignment) return false;
+  if (!record.state.compare_exchange_strong(before, facts.as(BlockState::kBusy).word(), std::memory_order_acq_rel,
+                                            std::memory_order_relaxed))
+    return false;
+  facts.bytes = bytes;
+  facts.generation = static_cast<std::uint8_t>((facts.generation + 1) & kGenerationMask);
+  std::uint64_t const word = facts.word();
+  enclose(place, word);
+  note_allocation(record);
+  record.state.store(word, std::memory_order_release);
+  return true;
+}
+
+bool HardenedMode::sweep(BlockPlace const& place) noexcept {
+  constexpr char const* kCall = "a heap check";
+  std::uint64_t const word = place.record->state.load(std::memory_order_acquire);
+  switch (Facts::from(word).state) {
+    case BlockState::kLive:
+      return check_live(place, word, kCall);
+    case BlockState::kFree:
+      return place.where == BlockPlace::Where::kLarge || check_free(place, word, kCall);
+    default:
+      return true;
+  }
+}
+
+void HardenedMode::watch(BlockPlace (*find)(void const*)) noexcept {
+  find_block = find;
+  Faults::install(&explain);
+}
+
+void* hardened::SealedLinks::broken_link(void* place) noexcept {
+  Evidence evidence{ErrorKind::kUseAfterFree, "the free list", place};
+  evidence.damaged = sizeof(void*);
+  report(evidence);
+  return nullptr;
+}
+
+}  // namespace hakmem

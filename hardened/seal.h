@@ -1,0 +1,130 @@
+// What it owns: what is known of a block - out of line in its record, and again in the 16 bytes in
+// front of what the client gets, under a keyed checksum.
+//
+//   block   [ gap ][ header ][ client's bytes ][ slack ]
+//   header  word 0: the record's state word; word 1: seal over it and the address
+//   a free block starts with: word 0: its link; word 1: the seal of a free block
+// gap (aligned blocks only), slack and the rest of a free block hold the pattern.
+// Thread-safety: pure functions and reads of the secrets.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "core/base/kernels.h"
+#include "core/mode/mode.h"
+#include "hardened/entropy.h"
+
+namespace hakmem::hardened {
+
+inline constexpr std::size_t kHeaderBytes = 16;
+// Behind the last block of a span.
+inline constexpr std::size_t kTailBytes = 16;
+
+// kBusy: a thread changes it from free to live or back; nobody else looks at the block.
+enum class BlockState : std::uint8_t { kNever = 0, kLive = 1, kFree = 2, kBusy = 3 };
+
+inline constexpr unsigned kGenerationMask = 63;
+
+// The state word of a record, unpacked. A free block's tells what it was.
+struct Facts {
+  std::size_t bytes = 0;  // requested
+  std::size_t alignment = kMinAlignment;
+  AllocationKind kind = AllocationKind::kMalloc;
+  BlockState state = BlockState::kNever;
+  std::uint8_t generation = 0;  // so that a word that comes back is not taken for one that stayed
+
+  static constexpr unsigned kSizeBits = 48, kAlignmentBits = 5, kKindBits = 3, kStateBits = 2;
+
+  static Facts from(std::uint64_t word) noexcept {
+    Facts facts;
+    facts.bytes = word & ((std::uint64_t{1} << kSizeBits) - 1);
+    word >>= kSizeBits;
+    facts.alignment = std::size_t{1} << (word & 31);
+    word >>= kAlignmentBits;
+    facts.kind = static_cast<AllocationKind>(word & 7);
+    word >>= kKindBits;
+    facts.state = static_cast<BlockState>(word & 3);
+    facts.generation = static_cast<std::uint8_t>(word >> kStateBits);
+    return facts;
+  }
+
+  std::uint64_t word() const noexcept {
+    std::uint64_t high = generation;
+    high = high << kStateBits | static_cast<std::uint64_t>(state);
+    high = high << kKindBits | static_cast<std::uint64_t>(kind);
+    high = high << kAlignmentBits | static_cast<std::uint64_t>(std::countr_zero(alignment));
+    return high << kSizeBits | bytes;
+  }
+
+  // The same block in another state.
+  Facts as(BlockState next) const noexcept {
+    Facts facts = *this;
+    facts.state = next;
+    return facts;
+  }
+};
+
+// What the client gets of a block: behind the header, or, in a mapping of its own, as far to the
+// right as its alignment allows.
+inline std::byte* client_of(BlockPlace const& place, std::size_t bytes, std::size_t alignment) noexcept {
+  if (place.where != BlockPlace::Where::kLarge) return place.start + alignment;
+  auto const end = reinterpret_cast<std::uintptr_t>(place.start + place.bytes);
+  return reinterpret_cast<std::byte*>(kernels::align_down(end - bytes, alignment));
+}
+inline std::byte* client_of(BlockPlace const& place, Facts const& facts) noexcept {
+  return client_of(place, facts.bytes, facts.alignment);
+}
+
+// Two words, read and written whole: other threads look at their neighbours' headers.
+struct Header {
+  std::uint64_t word = 0;
+  std::uint64_t seal = 0;
+  bool operator==(Header const&) const = default;
+
+  static Header load(std::byte const* place) noexcept {
+    auto const* const words = reinterpret_cast<std::uint64_t const volatile*>(place);
+    return {words[0], words[1]};
+  }
+  void store(std::byte* place) const noexcept {
+    auto* const words = reinterpret_cast<std::uint64_t volatile*>(place);
+    words[0] = word;
+    words[1] = seal;
+  }
+
+  static Header of_live(std::uint64_t word, std::byte const* place) noexcept {
+    return {word, mix(word ^ secrets.seal_keys[0], reinterpret_cast<std::uintptr_t>(place) ^ secrets.seal_keys[1])};
+  }
+  static std::uint64_t seal_of_free(std::byte const* start) noexcept { return of_live(0, start).seal; }
+};
+
+// Links of free blocks: the address in 44 bits, hidden, and a tag of 20 bits that depends on it, on
+// the place and on a secret. A link that was overwritten passes once in a million tries.
+struct SealedLinks {
+  static void* encode(void* next, void* place) noexcept {
+    std::uint64_t const units = reinterpret_cast<std::uintptr_t>(next) / kMinAlignment;
+    return reinterpret_cast<void*>((units | tag_of(units, place)) ^ veil(place));
+  }
+  static void* decode(void* stored, void* place) noexcept {
+    std::uint64_t const word = reinterpret_cast<std::uintptr_t>(stored) ^ veil(place);
+    std::uint64_t const units = word & kUnitsMask;
+    if ((word & ~kUnitsMask) != tag_of(units, place)) [[unlikely]]
+      return broken_link(place);
+    return reinterpret_cast<void*>(units * kMinAlignment);
+  }
+
+ private:
+  static constexpr std::uint64_t kUnitsMask = (std::uint64_t{1} << 44) - 1;
+  static std::uint64_t veil(void* place) noexcept {
+    return mix(reinterpret_cast<std::uintptr_t>(place), secrets.link_key);
+  }
+  static std::uint64_t tag_of(std::uint64_t units, void* place) noexcept {
+    return mix(units ^ secrets.link_key, reinterpret_cast<std::uintptr_t>(place) | 1) & ~kUnitsMask;
+  }
+  // Reports, and ends the list there: the blocks behind it are lost.
+  static void* broken_link(void* place) noexcept;
+};
+
+}  // namespace hakmem::hardened

@@ -1,0 +1,146 @@
+#include "hardened/stacks.h"
+
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "core/base/geometry.h"
+#include "core/os/linux.h"
+#include "core/os/thread.h"
+#include "hardened/entropy.h"
+
+namespace hakmem::hardened {
+namespace {
+
+// A stored stack: its hash, with the number of frames in the low byte, then the frames.
+constexpr std::size_t kSlotWords = 4;
+constexpr std::uint32_t kSlots = 1u << kStackIdBits;
+constexpr std::uint32_t kTableBits = 17;
+constexpr std::uint32_t kProbes = 16;
+
+struct Store {
+  std::uint64_t slots[kSlots][kSlotWords];
+  // protocol: 0, or the number of a stack that was written before (release, acquire); written once.
+  std::atomic<std::uint32_t> table[1u << kTableBits];
+  // protocol: hands out slots; relaxed, for the table publishes them.
+  std::atomic<std::uint32_t> used;
+};
+
+constinit Store* store = nullptr;
+constinit unsigned stored_depth = 0;
+constinit thread_local std::uintptr_t own_stack_top = 0;
+
+// No frame of ours lies above: the kernel puts the random bytes above the first thread's stack,
+// and libc a thread's own descriptor above each other one.
+std::uintptr_t stack_top() noexcept {
+  if (own_stack_top == 0) [[unlikely]] {
+    bool const first_thread = current_thread_id() == static_cast<std::uint32_t>(::getpid());
+    own_stack_top =
+        first_thread ? ::getauxval(AT_RANDOM) : reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
+  }
+  return own_stack_top;
+}
+
+// Further away lies another stack: of a coroutine, or of a signal handler.
+constexpr std::size_t kFarthestFrame = 256 * kKiB;
+constexpr std::size_t kLargestStack = 64 * kMiB;
+
+// visit(return address) for each frame from `frame` outwards, at most `most`.
+template <class Visit>
+[[gnu::always_inline]] inline void walk(void* frame, unsigned most, Visit visit) noexcept {
+  auto address = reinterpret_cast<std::uintptr_t>(frame);
+  std::uintptr_t const top = stack_top();
+  if (address >= top || top - address > kLargestStack) return;
+  for (unsigned count = 0; count < most; ++count) {
+    auto* const words = reinterpret_cast<std::uintptr_t const*>(address);
+    std::uintptr_t const outer = words[0];
+    if (words[1] == 0) return;
+    visit(words[1]);
+    bool const goes_on = outer > address && outer - address < kFarthestFrame && outer % sizeof(void*) == 0 &&
+                         outer + 2 * sizeof(void*) <= top;
+    if (!goes_on) return;
+    address = outer;
+  }
+}
+
+// The stack that was just hashed, stored. 0: there is no room.
+[[gnu::noinline, gnu::cold]] std::uint32_t add(std::uint64_t hash) noexcept {
+  Stack const stack = walk_stack(entry_frame, stored_depth);
+  std::uint32_t const slots = static_cast<std::uint32_t>((1 + stack.count + kSlotWords - 1) / kSlotWords);
+  std::uint32_t const fresh = 1 + store->used.fetch_add(slots, std::memory_order_relaxed);
+  if (fresh + slots > kSlots) {
+    store->used.fetch_sub(slots, std::memory_order_relaxed);
+    return 0;
+  }
+  std::uint64_t* const words = store->slots[fresh];
+  words[0] = hash;
+  for (unsigned i = 0; i < stack.count; ++i) words[1 + i] = reinterpret_cast<std::uintptr_t>(stack.frames[i]);
+  return fresh;
+}
+
+std::uint32_t find_or_add(std::uint64_t hash) noexcept {
+  std::uint32_t const first = static_cast<std::uint32_t>(hash >> (64 - kTableBits));
+  for (std::uint32_t probe = 0; probe < kProbes; ++probe) {
+    auto& entry = store->table[(first + probe) & ((1u << kTableBits) - 1)];
+    std::uint32_t id = entry.load(std::memory_order_acquire);
+    if (id == 0) {
+      std::uint32_t const fresh = add(hash);
+      if (fresh == 0) return 0;
+      if (entry.compare_exchange_strong(id, fresh, std::memory_order_release, std::memory_order_acquire)) return fresh;
+    }
+    if (store->slots[id][0] == hash) return id;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void start_stacks(unsigned depth) noexcept {
+  stored_depth = depth < Stack::kMaxFrames ? depth : Stack::kMaxFrames;
+  if (stored_depth == 0 || store) return;
+  std::size_t const page = Linux::page_bytes();
+  std::size_t const bytes = (sizeof(Store) + page - 1) / page * page;
+  OsMapping const mapping = Linux::map(nullptr, bytes + 2 * page, MapKind::kNormal);
+  if (!mapping.ok()) return;
+  auto* const start = static_cast<std::byte*>(mapping.address) + page;
+  Linux::name(mapping.address, bytes + 2 * page, "hakmem stacks");
+  static_cast<void>(Linux::guard(mapping.address, page));
+  static_cast<void>(Linux::guard(start + bytes, page));
+  store = reinterpret_cast<Store*>(start);
+}
+
+Stack walk_stack(void* frame, unsigned most) noexcept {
+  Stack stack;
+  walk(frame, most, [&stack](std::uintptr_t caller) { stack.frames[stack.count++] = reinterpret_cast<void*>(caller); });
+  return stack;
+}
+
+std::uint32_t remember_stack() noexcept {
+  if (!store || !entry_frame) return 0;
+  std::uint64_t hash = 0;
+  unsigned count = 0;
+  walk(entry_frame, stored_depth, [&](std::uintptr_t caller) {
+    hash = mix(hash ^ caller, 0x9e3779b97f4a7c15);
+    ++count;
+  });
+  return count == 0 ? 0 : find_or_add((hash & ~std::uint64_t{0xff}) | count);
+}
+
+Stack recall_stack(std::uint32_t id) noexcept {
+  Stack stack;
+  if (!store || id == 0) return stack;
+  std::uint64_t const* const words = store->slots[id];
+  stack.count = static_cast<unsigned>(words[0] & 0xff);
+  if (stack.count > Stack::kMaxFrames) stack.count = 0;
+  for (unsigned i = 0; i < stack.count; ++i) stack.frames[i] = reinterpret_cast<void*>(words[1 + i]);
+  return stack;
+}
+
+bool is_on_stack(void const* address) noexcept {
+  auto const bits = reinterpret_cast<std::uintptr_t>(address);
+  auto const here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  return bits >= here && bits < stack_top() && stack_top() - here <= kLargestStack;
+}
+
+}  // namespace hakmem::hardened

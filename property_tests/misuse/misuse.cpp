@@ -1,0 +1,237 @@
+// One bug, or its corrected twin:  misuse BUG SIZE main|thread wrong|right
+// Built without optimisation: a compiler may remove what is undefined.
+#include <dlfcn.h>
+#include <malloc.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string_view>
+#include <thread>
+
+namespace {
+
+std::size_t size;
+bool wrong;
+
+char* allocated() {
+  auto* const block = static_cast<char*>(std::malloc(size));
+  if (size != 0) std::memset(block, 'x', size);
+  return block;
+}
+void free_elsewhere(char* block) {
+  std::thread([block] { std::free(block); }).join();
+}
+void churn(int rounds) {
+  for (int i = 0; i < rounds; ++i) std::free(std::malloc(size));
+}
+// One write behind the block, or the last one in it.
+void write_at(char* block, std::ptrdiff_t past, std::ptrdiff_t right) { block[wrong ? past : right] = 'y'; }
+std::ptrdiff_t end() { return static_cast<std::ptrdiff_t>(size); }
+
+void double_free() {
+  char* const block = allocated();
+  std::free(block);
+  if (wrong) std::free(block);
+}
+void double_free_by_another_thread() {
+  char* const block = allocated();
+  free_elsewhere(block);
+  if (wrong) std::free(block);
+}
+void double_free_in_another_thread() {
+  char* const block = allocated();
+  std::free(block);
+  if (wrong) free_elsewhere(block);
+}
+void double_free_much_later() {
+  char* const block = allocated();
+  std::free(block);
+  char* others[16];
+  for (char*& other : others) other = allocated();
+  if (wrong) std::free(block);
+  for (char* other : others) std::free(other);
+}
+void free_inside() {
+  char* const block = allocated();
+  std::free(wrong ? block + 8 : block);
+}
+void free_misaligned() {
+  char* const block = allocated();
+  std::free(wrong ? block + 1 : block);
+}
+void free_stack() {
+  char local[64] = {};
+  std::free(wrong ? local : nullptr);
+}
+void free_static() {
+  static char area[64];
+  std::free(wrong ? area : nullptr);
+}
+void free_wild() { std::free(wrong ? reinterpret_cast<void*>(0x123456789000) : nullptr); }
+
+void delete_of_malloc() {
+  char* const block = allocated();
+  wrong ? ::operator delete(block) : std::free(block);
+}
+void free_of_new() {
+  void* const block = ::operator new(size);
+  wrong ? std::free(block) : ::operator delete(block);
+}
+void delete_array_of_new() {
+  void* const block = ::operator new(size);
+  wrong ? ::operator delete[](block) : ::operator delete(block);
+}
+void delete_of_new_array() {
+  void* const block = ::operator new[](size);
+  wrong ? ::operator delete(block) : ::operator delete[](block);
+}
+void free_of_aligned_new() {
+  void* const block = ::operator new (size, std::align_val_t{64});
+  wrong ? std::free(block) : ::operator delete (block, std::align_val_t{64});
+}
+void delete_with_another_size() {
+  void* const block = ::operator new(size);
+  ::operator delete(block, wrong ? size + 1 : size);
+}
+void delete_with_another_alignment() {
+  void* const block = ::operator new (size, std::align_val_t{64});
+  ::operator delete (block, std::align_val_t{wrong ? 128u : 64u});
+}
+void free_sized_with_another_size() {
+  using FreeSized = void (*)(void*, std::size_t);
+  auto const free_sized = reinterpret_cast<FreeSized>(::dlsym(RTLD_DEFAULT, "free_sized"));
+  free_sized(allocated(), wrong ? size - 1 : size);
+}
+
+void realloc_of_dead() {
+  char* const block = allocated();
+  if (!wrong) return std::free(std::realloc(block, size + 1));
+  std::free(block);
+  std::free(std::realloc(block, size + 1));
+}
+void usable_size_of_dead() {
+  char* const block = allocated();
+  if (wrong) std::free(block);
+  std::printf("%d\n", malloc_usable_size(block) == size);
+  if (!wrong) std::free(block);
+}
+
+void write_past_end() {
+  char* const block = allocated();
+  write_at(block, end(), end() - 1);
+  std::free(block);
+}
+void write_seven_past_end() {
+  char* const block = allocated();
+  write_at(block, end() + 7, end() - 1);
+  std::free(block);
+}
+void write_past_end_and_never_free() {
+  char* const block = allocated();
+  write_at(block, end(), end() - 1);
+}
+void write_before_start() {
+  char* const block = allocated();
+  write_at(block, -1, 0);
+  std::free(block);
+}
+void write_sixteen_before_start() {
+  char* const block = allocated();
+  write_at(block, -16, 0);
+  std::free(block);
+}
+void write_past_zero_bytes() {
+  size = 0;
+  char* const block = allocated();
+  if (wrong) block[0] = 'y';
+  std::free(block);
+}
+void write_after_free() {
+  char* const block = allocated();
+  if (!wrong) block[size / 2] = 'y';
+  std::free(block);
+  if (wrong) block[size / 2] = 'y';
+}
+void write_after_free_before_reuse() {
+  write_after_free();
+  churn(100'000);
+}
+void read_after_free() {
+  char* const block = allocated();
+  if (wrong) std::free(block);
+  std::printf("%d\n", block[size / 2] == 'x');
+  if (!wrong) std::free(block);
+}
+void read_past_end() {
+  char* const block = allocated();
+  std::printf("%d\n", block[wrong ? size : size - 1] == 'x');
+  std::free(block);
+}
+
+// No bug: where blocks lie relative to the first one, while some are freed.
+void print_distances() {
+  char* const first = allocated();
+  for (int i = 0; i < 200; ++i) {
+    char* const block = allocated();
+    std::printf("%td\n", block - first);
+    if (i % 3 != 0) std::free(block);
+  }
+}
+
+struct Bug {
+  std::string_view name;
+  void (*run)();
+};
+#define BUG(name) \
+  { #name, &name }
+constexpr Bug kBugs[] = {BUG(double_free),
+                         BUG(double_free_by_another_thread),
+                         BUG(double_free_in_another_thread),
+                         BUG(double_free_much_later),
+                         BUG(free_inside),
+                         BUG(free_misaligned),
+                         BUG(free_stack),
+                         BUG(free_static),
+                         BUG(free_wild),
+                         BUG(delete_of_malloc),
+                         BUG(free_of_new),
+                         BUG(delete_array_of_new),
+                         BUG(delete_of_new_array),
+                         BUG(free_of_aligned_new),
+                         BUG(delete_with_another_size),
+                         BUG(delete_with_another_alignment),
+                         BUG(free_sized_with_another_size),
+                         BUG(realloc_of_dead),
+                         BUG(usable_size_of_dead),
+                         BUG(write_past_end),
+                         BUG(write_seven_past_end),
+                         BUG(write_past_end_and_never_free),
+                         BUG(write_before_start),
+                         BUG(write_sixteen_before_start),
+                         BUG(write_past_zero_bytes),
+                         BUG(write_after_free),
+                         BUG(write_after_free_before_reuse),
+                         BUG(read_after_free),
+                         BUG(read_past_end),
+                         BUG(print_distances)};
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 5) {
+    std::fprintf(stderr, "usage: misuse BUG SIZE main|thread wrong|right\n");
+    return 2;
+  }
+  size = std::strtoull(arguments[2], nullptr, 10);
+  bool const in_thread = arguments[3] == std::string_view("thread");
+  wrong = arguments[4] == std::string_view("wrong");
+  for (Bug const& bug : kBugs) {
+    if (bug.name != arguments[1]) continue;
+    in_thread ? std::thread(bug.run).join() : bug.run();
+    return 0;
+  }
+  std::fprintf(stderr, "misuse: no bug is named %s\n", arguments[1]);
+  return 2;
+}

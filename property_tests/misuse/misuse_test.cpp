@@ -1,0 +1,102 @@
+// Invariants H1 and H2: each bug, at each size, in the first and in another thread, ends the program
+// with the promised signal and the promised first line; its corrected twin says nothing.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <string>
+
+#include "property_tests/api/child.h"
+
+namespace hakmem {
+namespace {
+
+constexpr std::size_t kLarge = 3'000'000;
+constexpr std::size_t kBands[] = {24, 100, 4000, 70'000, kLarge};
+
+// What is promised for blocks in slabs, and for those with a mapping of their own where it differs.
+// SIZE, HALF, MORE and LESS stand for the size, its half, one more and one less.
+struct Promise {
+  char const* bug;
+  char const* line;
+  char const* large_line = nullptr;  // and SIGSEGV
+  std::size_t most = kLarge;         // the largest size for which it is promised
+  std::size_t least = 0;
+};
+constexpr Promise kPromises[] = {
+    {"double_free", "double-free: free() of a freed SIZE-byte block from malloc"},
+    {"double_free_by_another_thread", "double-free: free() of a freed SIZE-byte block from malloc"},
+    {"double_free_in_another_thread", "double-free: free() of a freed SIZE-byte block from malloc"},
+    {"double_free_much_later", "double-free: free() of a freed SIZE-byte block from malloc"},
+    {"free_inside", "invalid-free: free() of an address 8 bytes inside a SIZE-byte block from malloc"},
+    {"free_misaligned", "invalid-free: free() of an address 1 byte inside a SIZE-byte block from malloc"},
+    {"free_stack", "invalid-free: free() of an address on the stack"},
+    {"free_static", "invalid-free: free() of an address that is not in the heap"},
+    {"free_wild", "invalid-free: free() of an address that is not in the heap"},
+    {"delete_of_malloc", "kind-mismatch: operator delete of a SIZE-byte block from malloc"},
+    {"free_of_new", "kind-mismatch: free() of a SIZE-byte block from new"},
+    {"delete_array_of_new", "kind-mismatch: operator delete[] of a SIZE-byte block from new"},
+    {"delete_of_new_array", "kind-mismatch: operator delete of a SIZE-byte block from new[]"},
+    {"free_of_aligned_new", "kind-mismatch: free() of a SIZE-byte block from aligned new"},
+    {"delete_with_another_size", "size-mismatch: operator delete with size MORE of a SIZE-byte block from new"},
+    {"delete_with_another_alignment",
+     "alignment-mismatch: aligned operator delete with alignment 128 of a SIZE-byte block from aligned new aligned to "
+     "64"},
+    {"free_sized_with_another_size", "size-mismatch: free_sized() with size LESS of a SIZE-byte block from malloc"},
+    {"realloc_of_dead", "use-after-free: realloc() of a freed SIZE-byte block from malloc"},
+    {"usable_size_of_dead", "use-after-free: malloc_usable_size() of a freed SIZE-byte block from malloc"},
+    {"write_past_end", "overflow: written 0 bytes past the end of a SIZE-byte block from malloc, found by free()",
+     "overflow: write 0 bytes past the end of a SIZE-byte block from malloc"},
+    {"write_seven_past_end", "overflow: written 7 bytes past the end of a SIZE-byte block from malloc, found by free()",
+     "overflow: write 7 bytes past the end of a SIZE-byte block from malloc"},
+    {"write_past_end_and_never_free",
+     "overflow: written 0 bytes past the end of a SIZE-byte block from malloc, found by a heap check",
+     "overflow: write 0 bytes past the end of a SIZE-byte block from malloc"},
+    {"write_before_start", "underflow: written 1 byte before a SIZE-byte block from malloc, found by free()"},
+    {"write_sixteen_before_start", "underflow: written 16 bytes before a SIZE-byte block from malloc, found by free()"},
+    {"write_past_zero_bytes", "overflow: written 0 bytes past the end of a 0-byte block from malloc, found by free()"},
+    {"write_after_free",
+     "use-after-free: written HALF bytes inside a freed SIZE-byte block from malloc, found by a heap check",
+     "use-after-free: write HALF bytes inside a freed SIZE-byte block from malloc"},
+    {"write_after_free_before_reuse",
+     "use-after-free: written HALF bytes inside a freed SIZE-byte block from malloc, found by the next allocation of "
+     "this memory",
+     nullptr, 4000},
+    {"read_after_free", nullptr, "use-after-free: read HALF bytes inside a freed SIZE-byte block from malloc", kLarge,
+     kLarge},
+    {"read_past_end", nullptr, "overflow: read 0 bytes past the end of a SIZE-byte block from malloc", kLarge, kLarge},
+};
+
+std::string filled_in(std::string text, std::size_t size) {
+  std::pair<char const*, std::size_t> const words[] = {
+      {"SIZE", size}, {"HALF", size / 2}, {"MORE", size + 1}, {"LESS", size - 1}};
+  for (auto const& [word, value] : words)
+    for (std::size_t at; (at = text.find(word)) != std::string::npos;) text.replace(at, 4, std::to_string(value));
+  return "hakmem: " + text;
+}
+
+class Misuse : public ::testing::TestWithParam<Promise> {};
+
+TEST_P(Misuse, is_stopped_with_the_promised_line_and_its_twin_is_not) {
+  Promise const& promise = GetParam();
+  for (std::size_t const size : kBands) {
+    if (size < promise.least || size > promise.most) continue;
+    bool const guarded = size == kLarge && promise.large_line;
+    std::string const expected = filled_in(guarded ? promise.large_line : promise.line, size);
+    for (char const* where : {"main", "thread"}) {
+      SCOPED_TRACE(std::to_string(size) + " bytes, " + where);
+      ChildResult const bug = run_child(LIBRARY, {PROGRAM, promise.bug, std::to_string(size), where, "wrong"}, {});
+      EXPECT_EQ(bug.signal, guarded ? SIGSEGV : SIGABRT);
+      EXPECT_EQ(bug.err.substr(0, bug.err.find('\n')), expected);
+      EXPECT_EQ(count_of(bug.err, "hakmem: "), 1) << "one bug, one report: " << bug.err;
+      ChildResult const twin = run_child(LIBRARY, {PROGRAM, promise.bug, std::to_string(size), where, "right"}, {});
+      EXPECT_EQ(twin.exit_code, 0);
+      EXPECT_EQ(twin.err, "");
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Hardened, Misuse, ::testing::ValuesIn(kPromises),
+                         [](auto const& promise) { return std::string(promise.param.bug); });
+
+}  // namespace
+}  // namespace hakmem
