@@ -3,11 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 
 #include "bench/compare/child.h"
 #include "bench/compare/results.h"
+#include "bench/harness/output.h"
 
 namespace hakmem::bench {
 namespace {
@@ -23,8 +23,6 @@ struct Options {
   std::string json_file;
   std::string png_file;
 };
-
-std::string this_program() { return fs::canonical("/proc/self/exe").string(); }
 
 std::vector<Case> chosen_cases(std::vector<std::string> const& names) {
   std::vector<Case> chosen;
@@ -109,33 +107,9 @@ CaseResult run_case(Case const& chosen, Candidates const& candidates, Options co
   return result;
 }
 
-void write_json(std::string const& path, nlohmann::json const& document) {
-  std::ofstream file(path);
-  file << document.dump(1) << "\n";
-  file.close();
-  if (!file) throw std::runtime_error("cannot write " + path);
-}
-
-// A path that cannot be written fails at the start, not after minutes.
-void require_writable(std::string const& path) {
-  if (!std::ofstream(path, std::ios::app)) throw std::runtime_error("cannot write " + path);
-}
-
-// The plot script lies beside the program.
-void write_png(std::string const& path, nlohmann::json const& document) {
-  fs::path const json = path + ".json.tmp";
-  write_json(json, document);
-  std::string const script = fs::path(this_program()).parent_path() / "hak-bench-plot";
-  ChildResult const plot = run_child({script, json.string(), path}, "");
-  fs::remove(json);
-  if (!plot.failure.empty()) throw std::runtime_error("cannot draw " + path + ": " + plot.failure);
-}
-
 void compare(Options const& options) {
   Candidates const candidates = chosen_allocators(options);
-  for (std::string const& path : {options.json_file, options.png_file}) {
-    if (!path.empty()) require_writable(path);
-  }
+  for (std::string const& path : {options.json_file, options.png_file}) require_writable(path);
   print_allocators(candidates);
   nlohmann::json document = {{"runs", options.runs}, {"quick", options.quick}, {"cases", nlohmann::json::array()}};
   std::string failed;
@@ -148,7 +122,7 @@ void compare(Options const& options) {
     }
   }
   if (!options.json_file.empty()) write_json(options.json_file, document);
-  if (!options.png_file.empty()) write_png(options.png_file, document);
+  if (!options.png_file.empty()) write_png(options.png_file, document, "hak-bench-plot");
   if (!failed.empty()) throw std::runtime_error("failed:" + failed);
 }
 

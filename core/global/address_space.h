@@ -92,8 +92,8 @@ class AddressSpace {
     prefault_populated_.add(result.populated_bytes);
   }
 
-  MetadataArena<C>& arena() noexcept { return arena_; }
-  Registry<C>& registry() noexcept { return registry_; }
+  constexpr MetadataArena<C>& arena() noexcept { return arena_; }
+  constexpr Registry<C>& registry() noexcept { return registry_; }
   Registry<C> const& registry() const noexcept { return registry_; }
   bool enter(std::byte* base, RegistryEntry<C> entry) noexcept { return registry_.insert(arena_, base, entry); }
 

@@ -1,6 +1,6 @@
 // What it owns: memory for our own descriptors. It is mapped in chunks, handed out by bumping and
-// never unmapped; `ObjectPool` recycles objects of one type, so descriptors are type-stable.
-// Thread-safety: any thread; no lock is held while mapping.
+// never unmapped; each chunk starts with a record of its size, so that tools find them all; `ObjectPool` recycles
+// objects of one type, so descriptors are type-stable. Thread-safety: any thread; no lock is held while mapping.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +19,12 @@ class MetadataArena {
   using Mutex = typename C::template Lock<LockRank::kMetadata>;
   static constexpr std::size_t kChunkBytes = 256 * kKiB;
 
+  // The head of a chunk: the one mapped before it, and its own size.
+  struct Chunk {
+    Chunk* next;
+    std::size_t bytes;
+  };
+
   constexpr MetadataArena() noexcept = default;
 
   // Zeroed memory, or null when the system has none. Domain: alignment at most a page.
@@ -28,15 +34,17 @@ class MetadataArena {
         Locked guard(lock_);
         if (void* const memory = bump(bytes, alignment)) return memory;
       }
-      std::size_t const chunk = kernels::align_up(bytes > kChunkBytes ? bytes : kChunkBytes, C::Os::page_bytes());
+      std::size_t const needed = sizeof(Chunk) + bytes + alignment;
+      std::size_t const chunk = kernels::align_up(needed > kChunkBytes ? needed : kChunkBytes, C::Os::page_bytes());
       OsMapping const mapping = C::Os::map(nullptr, chunk, MapKind::kNormal);
       if (!mapping.ok()) return nullptr;
       C::Os::name(mapping.address, chunk, "hakmem metadata");
       // Two threads may map at once: the later chunk replaces the earlier one's rest, which is
       // at most one chunk of untouched address space.
       Locked guard(lock_);
-      cursor_ = reinterpret_cast<std::uintptr_t>(mapping.address);
-      end_ = cursor_ + chunk;
+      chunks_ = ::new (mapping.address) Chunk{chunks_, chunk};
+      cursor_ = reinterpret_cast<std::uintptr_t>(chunks_ + 1);
+      end_ = reinterpret_cast<std::uintptr_t>(chunks_) + chunk;
       mapped_bytes_ += chunk;
       if (void* const memory = bump(bytes, alignment)) return memory;
     }
@@ -49,6 +57,9 @@ class MetadataArena {
 
   Mutex& lock() noexcept { return lock_; }
 
+  // The place of the pointer to the newest chunk, for tools that read this memory from outside.
+  constexpr Chunk* const* chunks() const noexcept { return &chunks_; }
+
  private:
   void* bump(std::size_t bytes, std::size_t alignment) noexcept {
     std::uintptr_t const start = kernels::align_up(cursor_, alignment);
@@ -58,6 +69,7 @@ class MetadataArena {
   }
 
   Mutex lock_;
+  Chunk* chunks_ = nullptr;
   std::uintptr_t cursor_ = 0;
   std::uintptr_t end_ = 0;
   std::size_t mapped_bytes_ = 0;
