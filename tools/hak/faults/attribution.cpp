@@ -144,7 +144,7 @@ Function Attribution::function_at(pid_t id, Process& process, std::uint64_t inst
   Mapping const* const mapping = mapping_of(id, process, instruction);
   if (!mapping) return {"", "code no longer mapped"};
   if (!mapping->is_file()) return {"", mapping->name.empty() ? "generated code" : mapping->name};
-  ElfImage const& image = images_.get(mapping->name);
+  ElfImage& image = images_.get(mapping->name);
   auto const address = image.address_of_offset(instruction - mapping->start + mapping->file_offset);
   return {address ? image.function_at(*address) : "", mapping->name};
 }

@@ -96,12 +96,14 @@ bool ElfImage::contains(std::uint64_t address) const {
   return false;
 }
 
-std::string ElfImage::function_at(std::uint64_t address) const {
-  if (!elf_) return {};
+std::string const& ElfImage::function_at(std::uint64_t address) {
+  auto const [entry, added] = functions_.try_emplace(address);
+  if (!added || !elf_) return entry->second;
   GElf_Off offset = 0;
   GElf_Sym symbol;
   char const* const name = dwfl_module_addrinfo(module_, address + bias_, &offset, &symbol, nullptr, nullptr, nullptr);
-  return name ? demangled(name) : std::string();
+  if (name) entry->second = demangled(name);
+  return entry->second;
 }
 
 }  // namespace hakmem::tools

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace hakmem::tools {
@@ -26,7 +27,7 @@ class ElfImage {
   bool contains(std::uint64_t address) const;
   std::uint64_t thread_local_bytes() const { return thread_local_bytes_; }
   // Demangled, without template arguments; empty if no symbol covers the address.
-  std::string function_at(std::uint64_t address) const;
+  std::string const& function_at(std::uint64_t address);
 
  private:
   struct Segment {
@@ -40,12 +41,13 @@ class ElfImage {
   GElf_Addr bias_ = 0;
   std::vector<Segment> segments_;
   std::uint64_t thread_local_bytes_ = 0;
+  std::unordered_map<std::uint64_t, std::string> functions_;  // as far as they were asked for
 };
 
 // Every file once.
 class ElfImages {
  public:
-  ElfImage const& get(std::string const& path) { return images_.try_emplace(path, path).first->second; }
+  ElfImage& get(std::string const& path) { return images_.try_emplace(path, path).first->second; }
 
  private:
   std::map<std::string, ElfImage> images_;
