@@ -43,13 +43,24 @@ class HakFaults : public testing::Test {
     return document;
   }
 
-  // Faults in memory of one use, as far as the function was the one that touches.
+  static bool is_of(nlohmann::json const& row, std::string const& memory, std::string const& detail) {
+    return row["memory"] == memory && row["detail"].get<std::string>().find(detail) != std::string::npos;
+  }
+
+  // Faults in memory of one use.
+  static int faults_in(nlohmann::json const& document, std::string const& memory, std::string const& detail = "") {
+    int sum = 0;
+    for (nlohmann::json const& row : document["memory"])
+      sum += is_of(row, memory, detail) ? row["faults"].get<int>() : 0;
+    return sum;
+  }
+
+  // The same, as far as the function was the one that touches.
   static int touched(nlohmann::json const& document, std::string const& memory, std::string const& detail = "") {
     int sum = 0;
     for (nlohmann::json const& row : document["counts"]) {
       bool const by_function = row["function"].get<std::string>().find("write_to_each_page") != std::string::npos;
-      bool const by_detail = row["detail"].get<std::string>().find(detail) != std::string::npos;
-      if (by_function && by_detail && row["memory"] == memory) sum += row["faults"].get<int>();
+      if (by_function && is_of(row, memory, detail)) sum += row["faults"].get<int>();
     }
     return sum;
   }
@@ -80,7 +91,10 @@ TEST_F(HakFaults, the_main_stack_is_told_from_thread_stacks) {
 }
 
 TEST_F(HakFaults, thread_local_memory_is_told_from_other_anonymous_memory) {
-  expect_all(touched(document("thread-local"), "thread-local storage"));
+  // libc writes it when the threads start: the main one and another
+  int const faults = faults_in(document("thread-local"), "thread-local storage");
+  EXPECT_GE(faults, 2 * 256);
+  EXPECT_LE(faults, 2 * 256 + 16);
 }
 
 TEST_F(HakFaults, the_faults_of_forked_children_are_counted) {
@@ -92,23 +106,19 @@ TEST_F(HakFaults, large_blocks_of_hakmem_are_told_from_other_mappings) {
 }
 
 TEST_F(HakFaults, small_blocks_of_hakmem_are_counted_for_their_size_class) {
+  nlohmann::json const small = document("small", "--preload " LIBHAKMEM);
   int sum = 0;
-  for (nlohmann::json const& row : document("small", "--preload " LIBHAKMEM)["memory"]) {
-    if (row["memory"] == "SuperSlab data" && row["block_bytes"] == 112) sum += row["faults"].get<int>();
+  for (nlohmann::json const& row : small["memory"]) {
+    if (is_of(row, "SuperSlab data", "") && row["block_bytes"] == 112) sum += row["faults"].get<int>();
   }
   expect_all(sum);
 }
 
 TEST_F(HakFaults, what_hakmem_keeps_for_itself_is_its_metadata) {
-  int records = 0;
-  int descriptors = 0;
-  for (nlohmann::json const& row : document("small", "--preload " LIBHAKMEM)["memory"]) {
-    if (row["memory"] != "hakmem metadata") continue;
-    if (row["detail"] == "slab records in SuperSlabs") records += row["faults"].get<int>();
-    if (row["detail"] == "descriptors, registry, heaps") descriptors += row["faults"].get<int>();
-  }
-  EXPECT_GE(records, 1);
-  EXPECT_GE(descriptors, 1);
+  nlohmann::json const small = document("small", "--preload " LIBHAKMEM);
+  EXPECT_GE(faults_in(small, "hakmem metadata", "slab records in SuperSlabs"), 1);
+  EXPECT_GE(faults_in(small, "hakmem metadata", "descriptors, registry, heaps"), 1);
+  EXPECT_GE(faults_in(small, "hakmem metadata", "libhakmem.so"), 1);
 }
 
 TEST_F(HakFaults, the_exit_status_is_that_of_the_command) {

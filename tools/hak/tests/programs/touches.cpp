@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t kMostPages = 2000;
 constexpr std::size_t kPageBytes = 4096;
 
-thread_local char thread_memory[kMostPages * kPageBytes];
+thread_local char thread_memory[256 * kPageBytes];  // every page is written when a thread starts
 char zero_memory[kMostPages * kPageBytes];
 
 std::size_t page_bytes() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
@@ -57,7 +57,8 @@ std::map<std::string, std::function<void(std::size_t)>> const kKinds = {
     {"file", file},
     {"stack", stack},
     {"thread-stack", [](std::size_t bytes) { std::thread(stack, bytes).join(); }},
-    {"thread-local", [](std::size_t bytes) { write_to_each_page(thread_memory, bytes); }},
+    {"thread-local",
+     [](std::size_t) { std::thread([] { write_to_each_page(thread_memory, sizeof thread_memory); }).join(); }},
     {"zero-data", [](std::size_t bytes) { write_to_each_page(zero_memory, bytes); }},
     {"large", [](std::size_t bytes) { write_to_each_page(static_cast<char*>(std::malloc(bytes)), bytes); }},
     {"break", [](std::size_t bytes) { write_to_each_page(static_cast<char*>(sbrk(static_cast<long>(bytes))), bytes); }},
