@@ -148,8 +148,13 @@ class FaultyOs {
     Under::touch(address);
   }
   static void name(void* address, std::size_t bytes, char const* text) noexcept { Under::name(address, bytes, text); }
+  static std::size_t mappings() noexcept { return Under::mappings(); }
+  static std::size_t mappings_max() noexcept { return Under::mappings_max(); }
   static std::uint64_t now_ms() noexcept { return Under::now_ms() + read(state_.skipped_ms); }
   static void wait(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept { Under::wait(word, value); }
+  static void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value, std::uint64_t ms) noexcept {
+    Under::wait_for(word, value, ms);
+  }
   static void wake_one(std::atomic<std::uint32_t>& word) noexcept { Under::wake_one(word); }
   static void relax() noexcept { Under::relax(); }
   static void write(int fd, char const* text, std::size_t bytes) noexcept { Under::write(fd, text, bytes); }

@@ -68,8 +68,13 @@ class SimulatedOs {
   static OsStatus advise_no_huge(void* address, std::size_t bytes) noexcept;
   static OsStatus collapse_huge(void* address, std::size_t bytes) noexcept;
   static void name(void*, std::size_t, char const*) noexcept {}
+  static std::size_t mappings() noexcept { return vmas(); }
+  static std::size_t mappings_max() noexcept { return 0; }
   static std::uint64_t now_ms() noexcept;
   static void wait(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept { Linux::wait(word, value); }
+  static void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value, std::uint64_t ms) noexcept {
+    Linux::wait_for(word, value, ms);
+  }
   static void wake_one(std::atomic<std::uint32_t>& word) noexcept { Linux::wake_one(word); }
   static void relax() noexcept { Linux::relax(); }
   static void write(int fd, char const* text, std::size_t bytes) noexcept { Linux::write(fd, text, bytes); }

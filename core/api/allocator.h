@@ -13,6 +13,7 @@
 #include "core/global/statistics.h"
 #include "core/heap/directory.h"
 #include "core/heap/heap_slow.h"
+#include "core/heap/heap_validate.h"
 
 namespace hakmem {
 
@@ -109,7 +110,7 @@ class Allocator {
   // Gives free memory back at once; true if there was any. `heap`: the caller's own.
   bool trim(Heap* heap) noexcept {
     if (heap->attached()) heap->tidy();
-    directory_.scavenge();
+    directory_.scavenge(directory_.counts().parked);
     return global_.trim();
   }
 
@@ -131,6 +132,14 @@ class Allocator {
     global_.fill_in(out);
     return out;
   }
+
+  // Whether the options want a helper thread and the program is beyond its first allocations; and
+  // the helper's work: one round, which ends in a sleep.
+  bool wants_helper() noexcept {
+    return Background<C>::wanted(global_.space) &&
+           (global_.pool.counts().mapped > 1 || global_.large.counts().allocated > 0);
+  }
+  void help() noexcept { global_.background_round(); }
 
   // Fork: all locks are held across it, so that the child sees them free and what they guard
   // whole (invariant F1). Heaps that were attached to other threads were copied in the middle of

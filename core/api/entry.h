@@ -31,7 +31,7 @@ struct Entry {
   static void* calloc(std::size_t count, std::size_t size) noexcept {
     auto const [bytes, overflowed] = kernels::multiply(count, size);
     if (overflowed) return out_of_memory();
-    return or_enomem(Runtime::with_heap([bytes](Heap* heap) { return core().allocate_zeroed(heap, bytes); }));
+    return or_enomem(counted(Runtime::with_heap([bytes](Heap* heap) { return core().allocate_zeroed(heap, bytes); })));
   }
 
   // realloc(block, 0) frees and returns NULL, errno untouched, as glibc does.
@@ -41,7 +41,7 @@ struct Entry {
       free(block);
       return nullptr;
     }
-    return or_enomem(Runtime::with_heap([=](Heap* heap) { return core().reallocate(heap, block, bytes); }));
+    return or_enomem(counted(Runtime::with_heap([=](Heap* heap) { return core().reallocate(heap, block, bytes); })));
   }
 
   static void* reallocarray(void* block, std::size_t count, std::size_t size) noexcept {
@@ -81,13 +81,13 @@ struct Entry {
   // Every parameter of glibc's tunes a mechanism that is not here: each is refused.
   static int mallopt(int, int) noexcept { return 0; }
 
-  static struct mallinfo2 mallinfo2() noexcept { return to_mallinfo2(core().statistics(), Runtime::kSuperSlabBytes); }
+  static struct mallinfo2 mallinfo2() noexcept { return to_mallinfo2(Runtime::statistics(), Runtime::kSuperSlabBytes); }
   static struct mallinfo mallinfo() noexcept { return to_mallinfo(mallinfo2()); }
 
   static int malloc_info(int options, std::FILE* stream) noexcept {
     if (options != 0) return EINVAL;
     TextWriter out(&write_to_stream, stream);
-    write_statistics_xml(out, core().statistics());
+    write_statistics_xml(out, Runtime::statistics());
     return 0;
   }
 
@@ -112,13 +112,14 @@ struct Entry {
   static void* allocate(std::size_t bytes, Slab* dry, AllocationKind kind) noexcept {
     Heap* const heap = Runtime::heap();
     if (dry && heap->attached()) [[likely]]
-      return core().allocate_after_miss(heap, bytes, dry);
-    return Runtime::with_heap([=](Heap* any) { return core().allocate(any, bytes, kind); });
+      return counted(core().allocate_after_miss(heap, bytes, dry));
+    return counted(Runtime::with_heap([=](Heap* any) { return core().allocate(any, bytes, kind); }));
   }
 
   // Domain: a valid alignment.
   static void* allocate_aligned(std::size_t alignment, std::size_t bytes, AllocationKind kind) noexcept {
-    return Runtime::with_heap([=](Heap* heap) { return core().allocate_aligned(heap, bytes, alignment, kind); });
+    return counted(
+        Runtime::with_heap([=](Heap* heap) { return core().allocate_aligned(heap, bytes, alignment, kind); }));
   }
 
   // free and the operators delete.
@@ -141,6 +142,12 @@ struct Entry {
   static void* out_of_memory() noexcept {
     errno = ENOMEM;
     return nullptr;
+  }
+
+  static void* counted(void* block) noexcept {
+    if (!block) [[unlikely]]
+      Runtime::count_refusal();
+    return block;
   }
 
   static void* or_enomem(void* block) noexcept { return block ? block : out_of_memory(); }

@@ -21,6 +21,8 @@ struct LinuxProcess {
     static_cast<void>(register_fork_handlers(before, in_parent, in_child));
   }
 
+  static bool start_helper(void (*run)()) noexcept { return start_helper_thread(run); }
+
   static void keep_standard_error() noexcept { StandardError::keep(); }
   static void write_standard_error(void*, char const* text, std::size_t bytes) noexcept {
     StandardError::write(text, bytes);

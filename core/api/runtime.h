@@ -24,6 +24,7 @@ namespace hakmem {
 //   environment           "NAME=value"s that the options are read from, or null
 //   arm_thread_exit       run a function when the calling thread ends; false: it cannot be
 //   register_fork         run functions around every fork: before, after in the parent and child
+//   start_helper          run a function on a thread of ours for good; false: there is none
 //   keep_standard_error   make write_standard_error work at exit, whatever the program closes
 //   write_standard_error  a sink for TextWriter
 template <class H>
@@ -34,6 +35,8 @@ concept HostProcess = requires(void (*run)(), char const* text, std::size_t byte
   noexcept->std::same_as<bool>;
   { H::register_fork(run, run, run) }
   noexcept->std::same_as<void>;
+  { H::start_helper(run) }
+  noexcept->std::same_as<bool>;
   { H::keep_standard_error() }
   noexcept->std::same_as<void>;
   { H::write_standard_error(nullptr, text, bytes) }
@@ -61,8 +64,12 @@ class Runtime {
   // Calls `work` with a heap that it may allocate from and returns its block; null: no memory.
   template <class Work>
   static void* with_heap(Work work) noexcept {
-    if (heap_->attached()) [[likely]]
-      return work(heap_);
+    if (heap_->attached()) [[likely]] {
+      void* const block = work(heap_);
+      if (settings_.prefault == PrefaultPolicy::kBackground) [[unlikely]]
+        start_helper();
+      return block;
+    }
     Heap* const heap = attach_or_borrow();
     if (!heap) return nullptr;
     void* const block = work(heap);
@@ -79,13 +86,21 @@ class Runtime {
     core_.release(heap_, block, kind);
   }
 
+  static void count_refusal() noexcept { refusals_.fetch_add(1, std::memory_order_relaxed); }
+
+  static Statistics statistics() noexcept {
+    Statistics figures = core_.statistics();
+    figures.out_of_memory = refusals_.load(std::memory_order_relaxed);
+    return figures;
+  }
+
   static void report_at_exit() noexcept {
     if (settings_.stats_at_exit != StatsReport::kOff) write_report(settings_.stats_at_exit);
   }
 
   static void write_report(StatsReport format) noexcept {
     TextWriter out(&Host::write_standard_error, nullptr);
-    write_statistics(out, format, core_.statistics());
+    write_statistics(out, format, statistics());
   }
 
  private:
@@ -135,7 +150,24 @@ class Runtime {
 
   static void before_fork() noexcept { core_.before_fork(); }
   static void after_fork_in_parent() noexcept { core_.after_fork_in_parent(); }
-  static void after_fork_in_child() noexcept { core_.after_fork_in_child(); }
+  static void after_fork_in_child() noexcept {
+    core_.after_fork_in_child();
+    helper_started_.store(false, std::memory_order_relaxed);
+  }
+
+  // After an allocation, because starting a thread allocates; with no lock held.
+  [[gnu::cold, gnu::noinline]] static void start_helper() noexcept {
+    if (helper_started_.load(std::memory_order_relaxed) || !core_.wants_helper()) return;
+    if (helper_started_.exchange(true, std::memory_order_relaxed)) return;
+    int const saved_errno = errno;
+    // Without a thread, all it would do is done on slow paths, later.
+    static_cast<void>(Host::start_helper(&help_forever));
+    errno = saved_errno;
+  }
+
+  [[noreturn]] static void help_forever() noexcept {
+    for (;;) core_.help();
+  }
 
   static constinit inline Core core_{};
   static constinit inline Settings settings_{};
@@ -143,6 +175,13 @@ class Runtime {
   // protocol: set once under start_lock_ when settings_ and core_ are ready; release and acquire
   // publish both. A fork cannot leave the lock held: creating the second thread allocates.
   static constinit inline std::atomic<bool> started_{false};
+
+  // protocol: the exchange picks the thread that starts the helper; relaxed, as pthread_create
+  // publishes the rest. Cleared in a forked child, where there is no helper.
+  static constinit inline std::atomic<bool> helper_started_{false};
+
+  // protocol: a count that any thread adds to; nothing is ordered by it.
+  static constinit inline std::atomic<std::uint64_t> refusals_{0};
 
   static constinit inline thread_local Heap* heap_ = Core::unattached();
   static constinit inline thread_local bool departed_ = false;

@@ -88,8 +88,9 @@ constexpr unsigned slabs_of_class(unsigned index) noexcept {
 // Domain: alignment a power of two.
 template <class G>
 constexpr unsigned class_of_aligned_size(Word size, Word alignment) noexcept {
-  if (size > G::kClassMax || alignment > G::kSlabBytes) return G::kClassCount;
-  unsigned index = class_of_size<G>(size > alignment ? size : alignment);
+  Word const least = size > alignment ? size : alignment;
+  if (least > G::kClassMax || alignment > G::kSlabBytes) return G::kClassCount;
+  unsigned index = class_of_size<G>(least);
   while (index < G::kClassCount && !is_aligned(size_of_class<G>(index), alignment)) ++index;
   return index;
 }
@@ -150,6 +151,12 @@ constexpr unsigned find_run(std::uint32_t set, unsigned count, unsigned step) no
 constexpr unsigned batch_size(Word mapped) noexcept {
   Word const batch = std::bit_floor(mapped / 2 + 1);
   return batch < 16 ? static_cast<unsigned>(batch) : 16;
+}
+
+// Slabs to populate at once ahead of use by a heap that holds `super_slabs`: 1, 2, 4, 8.
+constexpr unsigned ahead_slabs(Word super_slabs) noexcept {
+  Word const stretch = std::bit_floor(super_slabs | 1);
+  return stretch < 8 ? static_cast<unsigned>(stretch) : 8;
 }
 
 }  // namespace hakmem::kernels

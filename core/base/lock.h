@@ -13,11 +13,11 @@ namespace hakmem {
 
 // Lock order. A thread that holds rank r may take only ranks above r.
 enum class LockRank : std::uint8_t {
-  kStart = 1,       // the first call of the process
-  kHeaps,           // parked heaps and the list of all heaps
-  kPurge,           // only ever tried, never waited for
-  kPool,            // warm and cold SuperSlabs
-  kLarge,           // cached large blocks
+  kStart = 1,  // the first call of the process
+  kHeaps,      // parked heaps and the list of all heaps
+  kPurge,      // waited for only by trimming, statistics and fork
+  kPool,       // warm and cold SuperSlabs
+  kLarge,      // cached large blocks
   kSuperSlabDescriptors,
   kLargeDescriptors,
   kMetadata,   // storage for descriptors

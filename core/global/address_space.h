@@ -12,6 +12,7 @@
 #include "core/global/registry.h"
 #include "core/mode/config.h"
 #include "core/os/aligned_map.h"
+#include "core/os/huge.h"
 #include "core/os/prefault.h"
 
 namespace hakmem {
@@ -41,34 +42,45 @@ class AddressSpace {
 
   // `bytes` (whole pages) at a multiple of `alignment`; null: refused.
   std::byte* map(std::size_t bytes, std::size_t alignment, MapKind kind, char const* name) noexcept {
-    leftovers_.retry();
-    // The kernel maps downwards: just below the last mapping there is usually room.
-    std::uintptr_t const last = last_base_.load(std::memory_order_relaxed);
-    std::uintptr_t const hint = last > bytes ? kernels::align_down(last - bytes, alignment) : 0;
-    AlignedMapping const range = map_aligned<Os>(reinterpret_cast<void*>(hint), bytes, alignment, kind, leftovers_);
-    map_calls_.add(range.calls);
-    if (!range.ok()) return nullptr;
-    auto* const base = static_cast<std::byte*>(range.base);
-    last_base_.store(reinterpret_cast<std::uintptr_t>(base), std::memory_order_relaxed);
-    held_bytes_.add(bytes);
-    Os::name(base, bytes, name);
+    return keep(map_aligned<Os>(hint(bytes, alignment), bytes, alignment, kind, leftovers_), name);
+  }
+
+  // The same for SuperSlabs, from the kind of pages that the options ask for.
+  std::byte* map_super_slabs(unsigned count) noexcept {
+    std::size_t const bytes = count * G::kSuperSlabBytes;
+    auto* const base =
+        keep(map_data<Os>(hint(bytes, G::kSuperSlabBytes), bytes, G::kSuperSlabBytes, settings.huge, leftovers_),
+             "hakmem SuperSlab");
+    if (base) prepare_huge<Os>({base, bytes}, settings.huge);
     return base;
+  }
+
+  // Whether a change that may split mappings is affordable: the program keeps half of those that
+  // the kernel allows it.
+  bool may_split() const noexcept {
+    std::size_t const most = Os::mappings_max();
+    return most == 0 || splits_.get() + ranges_.get() < most / 2;
+  }
+
+  // Huge pages for a SuperSlab on later faults: not any more, because part of it is given back and
+  // khugepaged would fill it again; or again, because all of it is.
+  bool stop_huge(std::byte* base) noexcept {
+    if (!may_split() || !Os::advise_no_huge(base, G::kSuperSlabBytes).ok()) return false;
+    splits_.add(2);
+    return true;
+  }
+  bool resume_huge(std::byte* base) noexcept {
+    if (!Os::advise_huge(base, G::kSuperSlabBytes).ok()) return false;
+    splits_.subtract(2);
+    return true;
   }
 
   // Never fails: what the kernel refuses to unmap is kept as a leftover and retried.
   void release(std::byte* base, std::size_t bytes) noexcept {
     unmap_calls_.add(1);
+    ranges_.subtract(1);
     held_bytes_.subtract(bytes);
     hakmem::release<Os>(base, bytes, leftovers_);
-  }
-
-  // The same for a range of kind kReserve, which is opened first so that it can hold its own record.
-  void release_reserved(std::byte* base, std::size_t bytes) noexcept {
-    if (Os::protect_read_write(base, bytes).ok()) return release(base, bytes);
-    unmap_calls_.add(1);
-    held_bytes_.subtract(bytes);
-    Released const released = hakmem::release<Os>(base, bytes, leftovers_, nullptr);
-    VERIFY(released.disposal != Disposal::kRefused, "too many reserved ranges could not be unmapped");
   }
 
   // A mapping changed its size without passing through map() or release().
@@ -85,12 +97,16 @@ class AddressSpace {
     return true;
   }
 
-  // Makes a range resident as the policy says. A failed prefault never fails an allocation.
-  void prefault(std::byte* start, std::size_t bytes, PrefaultPolicy policy) noexcept {
+  // Makes a range resident as the policy says; the bytes that are. A failed prefault never fails an
+  // allocation.
+  std::size_t prefault(std::byte* start, std::size_t bytes, PrefaultPolicy policy) noexcept {
     PrefaultResult const result = hakmem::prefault<Os>({start, bytes}, policy);
     prefault_asked_.add(result.asked_bytes);
     prefault_populated_.add(result.populated_bytes);
+    return result.populated_bytes;
   }
+
+  void collapse(std::byte* base) noexcept { collapse_huge<Os>({base, G::kSuperSlabBytes}); }
 
   constexpr MetadataArena<C>& arena() noexcept { return arena_; }
   constexpr Registry<C>& registry() noexcept { return registry_; }
@@ -111,11 +127,42 @@ class AddressSpace {
   auto& leftovers() noexcept { return leftovers_; }
 
  private:
+  // Where the next mapping would best lie. The kernel maps downwards: just below the last one there
+  // is usually room.
+  void* hint(std::size_t bytes, std::size_t alignment) noexcept {
+    leftovers_.retry();
+    std::uintptr_t const last = last_base_.load(std::memory_order_relaxed);
+    return reinterpret_cast<void*>(last > bytes ? kernels::align_down(last - bytes, alignment) : 0);
+  }
+
+  std::byte* keep(AlignedMapping const& range, char const* name) noexcept {
+    map_calls_.add(range.calls);
+    if (!range.ok()) {
+      explain(range.status);
+      return nullptr;
+    }
+    last_base_.store(reinterpret_cast<std::uintptr_t>(range.base), std::memory_order_relaxed);
+    held_bytes_.add(range.kept);
+    ranges_.add(1);
+    Os::name(range.base, range.kept, name);
+    return static_cast<std::byte*>(range.base);
+  }
+
+  // The kernel answers ENOMEM both when memory is short and when the process has as many mappings
+  // as it may; only the second can be cured by a setting, so it is named.
+  void explain(OsStatus status) noexcept {
+    std::size_t const most = Os::mappings_max();
+    if (status.error != OsError::kOutOfMemory || most == 0 || Os::mappings() + 2 < most) return;
+    warn_once<Os>(mappings_warned_, "out of memory: the process has as many mappings as vm.max_map_count allows");
+  }
+
   MetadataArena<C> arena_;
   Registry<C> registry_;
   Leftovers<Os> leftovers_;
   // protocol: a hint only; any value is correct, so relaxed.
   typename C::template Atomic<std::uintptr_t> last_base_{0};
+  std::atomic<bool> mappings_warned_{false};
+  Counter<C> ranges_, splits_;  // of mappings: made and not released; at most made by splitting
   Counter<C> held_bytes_, map_calls_, unmap_calls_, purge_calls_, purged_bytes_, prefault_asked_, prefault_populated_;
 };
 

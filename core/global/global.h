@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/global/address_space.h"
+#include "core/global/background.h"
 #include "core/global/large.h"
 #include "core/global/purge.h"
 #include "core/global/statistics.h"
@@ -16,9 +17,16 @@ struct Global {
   SuperSlabPool<C> pool;
   LargeBlocks<C> large;
   Purger<C> purger;
+  Background<C> background;
 
   // Gives free memory back that is old enough; bounded work.
   void tick() noexcept { purger.visit(space, pool, large, C::Os::now_ms()); }
+  // One round of the helper thread: prepare, give back, sleep.
+  void background_round() noexcept {
+    background.prepare(space, pool);
+    tick();
+    background.rest(space);
+  }
   // Gives all free memory back; true if there was any.
   bool trim() noexcept { return purger.purge_all(space, pool, large); }
 

@@ -93,7 +93,7 @@ class LargeBlocks {
       {
         Locked guard(lock_);
         victim = cache_.last();
-        if (!victim || now_ms - victim->freed_at_ms < age_ms) break;
+        if (!victim || victim->freed_at_ms + age_ms > now_ms) break;
         uncache(victim);
       }
       discard(space, victim);
@@ -114,7 +114,10 @@ class LargeBlocks {
 
   bool validate() noexcept {
     Locked guard(lock_);
-    return cache_.validate();
+    std::uint64_t bytes = 0;
+    unsigned count = 0;
+    for (LargeBlock const* block = cache_.first(); block; block = block->next, ++count) bytes += block->bytes;
+    return cache_.validate() && bytes == cached_bytes_ && count == cached_count_;
   }
 
  private:
@@ -134,21 +137,23 @@ class LargeBlocks {
     descriptors_.put_back(block);
   }
 
-  // Moves the pages to a new aligned place of the wanted size. The registry keeps up.
+  // Moves the pages to a new aligned place of the wanted size. The registry keeps up. The place is
+  // mapped with access, so that the kernel refuses what it cannot commit here: refusing the move
+  // itself, it has already unmapped the place, which another thread may then get.
   bool move(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept {
-    std::byte* const target = space.map(wanted, G::kSuperSlabBytes, MapKind::kReserve, "hakmem large");
+    std::byte* const target = space.map(wanted, G::kSuperSlabBytes, MapKind::kNormal, "hakmem large");
     if (!target) return false;
     if (!space.enter(target, RegistryEntry<C>(block))) {
-      space.release_reserved(target, wanted);
+      space.release(target, wanted);
       return false;
     }
     if (!Os::move(block->base, block->bytes, wanted, target).ok()) {
       space.registry().remove(target);
-      space.release_reserved(target, wanted);
+      space.release(target, wanted);
       return false;
     }
     space.registry().remove(block->base);
-    space.account_resized(wanted, 0);  // the reservation was replaced by the moved mapping
+    space.account_resized(wanted, 0);  // the place was replaced by the moved mapping
     block->base = target;
     return true;
   }

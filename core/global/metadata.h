@@ -1,6 +1,7 @@
 // What it owns: memory for our own descriptors. It is mapped in chunks, handed out by bumping and
-// never unmapped; each chunk starts with a record of its size, so that tools find them all; `ObjectPool` recycles
-// objects of one type, so descriptors are type-stable. Thread-safety: any thread; no lock is held while mapping.
+// never unmapped; `ObjectPool` recycles objects of one type, so descriptors are type-stable. Each
+// chunk starts with a record of its size, so that tools find them all.
+// Thread-safety: any thread; no lock is held while mapping.
 #pragma once
 
 #include <cstddef>

@@ -5,8 +5,9 @@
 // what it finds free and dirty twice, a purge delay apart, it takes, purges and returns clean.
 // Work per visit is bounded.
 //
-// Thread-safety: any thread may call; one purges at a time. `gate` is only tried on the way of an
-// allocation, never waited for; who holds it knows that no SuperSlab is unmapped meanwhile.
+// Thread-safety: any thread may call; one purges at a time. `gate` is only tried on the way of a
+// call that allocates or frees, never waited for (trimming and fork do wait); who holds it knows that no SuperSlab is
+// unmapped meanwhile.
 #pragma once
 
 #include <cstddef>
@@ -46,10 +47,10 @@ class Purger {
     Locked guard(gate_);
     std::uint64_t const before = space.ledger().purged_bytes;
     std::uint64_t const held = space.ledger().held_bytes;
-    std::uint64_t const now_ms = Os::now_ms();
-    while (pool.purge(space, now_ms, 0, 0, ~0u)) {
+    constexpr std::uint64_t kEndOfTime = ~std::uint64_t{0};
+    while (pool.purge(space, kEndOfTime, 0, 0, ~0u)) {
     }
-    while (large.purge(space, now_ms, 0, ~0u)) {
+    while (large.purge(space, kEndOfTime, 0, ~0u)) {
     }
     for (SuperSlab<C>* super = pool.all(); super; super = super->all_next) purge_slabs(space, *super, ~0u);
     return space.ledger().purged_bytes != before || space.ledger().held_bytes != held;
@@ -66,8 +67,8 @@ class Purger {
       cursor_ = pool.all();
     }
     for (; cursor_ && limit > 0; --limit, cursor_ = cursor_->all_next) {
-      SlabSets const sets = SlabSets::from(cursor_->slabs.load(std::memory_order_relaxed));
       purge_slabs(space, *cursor_, cursor_->idle);
+      SlabSets const sets = SlabSets::from(cursor_->slabs.load(std::memory_order_relaxed));
       cursor_->idle = sets.free & sets.dirty;
     }
     return cursor_ == nullptr;
@@ -84,12 +85,18 @@ class Purger {
     } while (!super.slabs.compare_exchange_weak(
         word, SlabSets{SlabSets::from(word).free & ~taken, SlabSets::from(word).dirty}.word(),
         std::memory_order_acquire, std::memory_order_relaxed));
-    std::uint32_t const clean = purge_runs(space, super.base, taken);
+    std::uint32_t const clean = can_split(space, super) ? purge_runs(space, super.base, taken) : 0;
     do {
       word = super.slabs.load(std::memory_order_relaxed);
     } while (!super.slabs.compare_exchange_weak(
         word, SlabSets{SlabSets::from(word).free | taken, SlabSets::from(word).dirty & ~clean}.word(),
         std::memory_order_release, std::memory_order_relaxed));
+  }
+
+  // Part of a SuperSlab that asked for huge pages is about to be given back: whether that can last.
+  bool can_split(AddressSpace<C>& space, SuperSlab<C>& super) noexcept {
+    if (super.huge_advised && space.stop_huge(super.base)) super.huge_advised = false;
+    return !super.huge_advised;
   }
 
   // Returns the slabs whose pages are gone.

@@ -44,7 +44,7 @@ class SuperSlabPool {
         cold = true;
       }
     }
-    if (super && cold) space.prefault(super->base, G::kSuperSlabBytes, space.settings.prefault);
+    if (super && cold) prefault(space, super);
     return super;
   }
 
@@ -81,14 +81,27 @@ class SuperSlabPool {
     while (warm < bytes) {
       SuperSlab<C>* super = take_pooled(space);
       if (!super && !(super = map_new(space))) break;
-      PrefaultResult const result =
-          hakmem::prefault<typename C::Os>({super->base, G::kSuperSlabBytes}, PrefaultPolicy::kPopulate);
+      std::size_t const resident = populate(space, super);
       filled.push_front(super);
-      warm += result.populated_bytes;
-      if (result.populated_bytes < G::kSuperSlabBytes) break;
+      warm += resident;
+      if (resident < G::kSuperSlabBytes) break;
     }
     while (SuperSlab<C>* const super = filled.pop_front()) put_back(super, now_ms);
     return warm;
+  }
+
+  // Puts one SuperSlab that holds no pages, or a new one, populated among the warm ones: ahead of
+  // demand, by the helper thread. False: no memory.
+  bool prepare_one(AddressSpace<C>& space, std::uint64_t now_ms) noexcept {
+    SuperSlab<C>* super = nullptr;
+    {
+      Locked guard(lock_);
+      if ((super = cold_.pop_front())) --cold_count_;
+    }
+    if (!super && !(super = map_new(space))) return false;
+    bool const resident = populate(space, super) == G::kSuperSlabBytes;
+    put_back(super, now_ms);
+    return resident;
   }
 
   struct Counts {
@@ -107,13 +120,19 @@ class SuperSlabPool {
 
   bool validate() noexcept {
     Locked guard(lock_);
-    return warm_.validate() && cold_.validate();
+    return validate_list(warm_, warm_count_) && validate_list(cold_, cold_count_);
   }
 
  private:
+  static bool validate_list(List<SuperSlab<C>> const& list, std::uint64_t expected) noexcept {
+    std::uint64_t count = 0;
+    for (SuperSlab<C> const* super = list.first(); super; super = super->next, ++count)
+      if (super->used_slabs != 0 || super->listed_available) return false;
+    return list.validate() && count == expected;
+  }
+
   SuperSlab<C>* map_batch(AddressSpace<C>& space, unsigned count) noexcept {
-    std::byte* const base =
-        space.map(count * G::kSuperSlabBytes, G::kSuperSlabBytes, MapKind::kNormal, "hakmem SuperSlab");
+    std::byte* const base = space.map_super_slabs(count);
     if (!base) return nullptr;
     SuperSlab<C>* first = nullptr;
     for (unsigned i = 0; i < count; ++i) {
@@ -133,8 +152,26 @@ class SuperSlabPool {
         ++cold_count_;
       }
     }
-    if (first) space.prefault(first->base, G::kSuperSlabBytes, space.settings.prefault);
+    if (first) prefault(space, first);
     return first;
+  }
+
+  // What the policy wants of a SuperSlab without pages when a heap takes it. The policies kAhead and
+  // kBackground populate elsewhere.
+  void prefault(AddressSpace<C>& space, SuperSlab<C>* super) noexcept {
+    PrefaultPolicy const policy = space.settings.prefault;
+    if (policy != PrefaultPolicy::kPopulate && policy != PrefaultPolicy::kTouch) return;
+    note(super, space.prefault(super->base, G::kSuperSlabBytes, policy));
+  }
+
+  std::size_t populate(AddressSpace<C>& space, SuperSlab<C>* super) noexcept {
+    std::size_t const resident = space.prefault(super->base, G::kSuperSlabBytes, PrefaultPolicy::kPopulate);
+    note(super, resident);
+    return resident;
+  }
+
+  static void note(SuperSlab<C>* super, std::size_t resident_bytes) noexcept {
+    super->note_populated(kernels::run_of_slabs(0, static_cast<unsigned>(resident_bytes / G::kSlabBytes)));
   }
 
   // A descriptor, entered in the registry, for a newly mapped range; null: no memory.
@@ -150,6 +187,9 @@ class SuperSlabPool {
     super->base = base;
     super->next = super->prev = nullptr;
     super->used_slabs = 0;
+    super->populated = 0;
+    super->huge_advised = space.settings.huge == HugePolicy::kAdvise;
+    super->collapsed = false;
     super->slabs.store(SlabSets{G::kAllSlabs, 0}.word(), std::memory_order_release);
     if (fresh) publish(super);
     return super;
@@ -167,12 +207,16 @@ class SuperSlabPool {
     {
       Locked guard(lock_);
       super = warm_.last();
-      if (!super || now_ms - super->freed_at_ms < age_ms) return false;
+      if (!super || super->freed_at_ms + age_ms > now_ms) return false;
       warm_.remove(super);
       --warm_count_;
     }
-    if (space.purge(super->base, G::kSuperSlabBytes))
+    if (space.purge(super->base, G::kSuperSlabBytes)) {
       super->slabs.fetch_and(SlabSets{~0u, 0}.word(), std::memory_order_release);
+      super->collapsed = false;
+      if (space.settings.huge == HugePolicy::kAdvise && !super->huge_advised)
+        super->huge_advised = space.resume_huge(super->base);
+    }
     Locked guard(lock_);
     cold_.push_front(super);
     ++cold_count_;

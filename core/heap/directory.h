@@ -55,19 +55,17 @@ class HeapDirectory {
     ++parked_count_;
   }
 
-  // True if the pool got a SuperSlab.
-  bool scavenge() noexcept {
-    bool gave = false;
-    for (unsigned i = 0; i < kScavengedAtOnce; ++i) {
+  // Visits at most `most` parked heaps.
+  void scavenge(std::size_t most) noexcept {
+    for (std::size_t i = 0; i < most; ++i) {
       Heap<C>* const heap = take_parked_with_mail();
       if (!heap) break;
-      gave |= heap->tidy();
+      heap->tidy();
       Locked guard(lock_);
       heap->parked = true;
       parked_.push_back(heap);
       ++parked_count_;
     }
-    return gave;
   }
 
   template <class Visit>

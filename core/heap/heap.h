@@ -78,7 +78,7 @@ class alignas(128) Heap {
     return false;
   }
 
-  // --- everything else (heap_slow.h) ----------------------------------------------------------
+  // --- everything else (heap_slow.h, heap_validate.h) ----------------------------------------------------------
 
   // Null: no memory. `zeroed`: the block is known to read as zero.
   void* allocate(std::size_t size, bool& zeroed) noexcept;
@@ -93,8 +93,10 @@ class alignas(128) Heap {
   // The metadata of the slab that an address lies in. Domain: inside a SuperSlab.
   static Slab<C>* slab_of(Registry<C> const& registry, void const* address) noexcept {
     if constexpr (SuperSlab<C>::kInBand) return SuperSlab<C>::in_band_slab_of(address);
+    SuperSlab<C>* const super = registry.find(address).super_slab();
+    VERIFY(super, "the address belongs to no block");
     auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
-    return registry.find(address).super_slab()->slab(static_cast<unsigned>(offset >> G::kSlabShift));
+    return super->slab(static_cast<unsigned>(offset >> G::kSlabShift));
   }
 
   RemoteQueue<C>& inbox() noexcept { return inbox_; }
@@ -102,10 +104,10 @@ class alignas(128) Heap {
   // Takes in what other threads freed.
   void drain_inbox() noexcept;
   // Sends out what this thread freed, takes in the inbox and gives every empty SuperSlab to the
-  // pool; for parking, scavenging and trimming. True if a SuperSlab went.
-  bool tidy() noexcept;
+  // pool; for parking, scavenging and trimming.
+  void tidy() noexcept;
 
-  // Walks all lists and slabs.
+  // Walks all lists and slabs; true when they agree with each other.
   bool validate() noexcept;
 
   struct Counts {
@@ -131,6 +133,7 @@ class alignas(128) Heap {
     SuperSlab<C>* super = nullptr;
     unsigned first = 0;
     bool zeroed = false;
+    bool resident = false;  // it may hold pages already
   };
 
   static constinit Slab<C> no_slab;  // no block, no room
@@ -147,6 +150,7 @@ class alignas(128) Heap {
   void* allocate_class(unsigned index, bool& zeroed) noexcept;
   void* allocate_single(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
   void* refill(unsigned index, bool& zeroed) noexcept;
+  void populate_ahead(Span const& span, unsigned count) noexcept;
   void* carve(Slab<C>* slab, bool& zeroed) noexcept;
   void activate(unsigned index, Slab<C>* slab) noexcept;
   void set_active(unsigned index, Slab<C>* slab) noexcept;
@@ -162,9 +166,18 @@ class alignas(128) Heap {
   SuperSlab<C>* acquire_super_slab() noexcept;
   void give_back(SuperSlab<C>* super) noexcept;
 
+  struct Census {
+    unsigned active = 0;
+    unsigned partial = 0;
+  };
+  bool validate_super_slab(SuperSlab<C>* super, Census& census) noexcept;
+  bool validate_span(Slab<C>* head) noexcept;
+  bool validate_bin(unsigned index, Census& census) noexcept;
+
   Slab<C>* direct_[G::kDirectEntries];
   Bin bins_[G::kClassCount];
   List<SuperSlab<C>> available_, full_;  // full: every slab is in a span
+  unsigned super_slabs_ = 0;             // in both lists
   Global<C>* global_ = nullptr;
   HeapDirectory<C>* directory_ = nullptr;
   Outbox<C> outbox_;

@@ -3,8 +3,6 @@
 // Thread-safety: as core/heap/heap.h.
 #pragma once
 
-#include <algorithm>
-
 #include "core/heap/directory.h"
 #include "core/heap/heap.h"
 
@@ -59,11 +57,26 @@ void* Heap<C>::refill(unsigned index, bool& zeroed) noexcept {
     unsigned const count = kernels::slabs_of_class<G>(index);
     Span const span = take_span(count, 1, false);
     if (!span.super) return nullptr;
+    if (bin.active != &no_slab) populate_ahead(span, count);
     bin.growing = make_span(span, count, kernels::size_of_class<G>(index), index);
   }
   if (bin.active != bin.growing) activate(index, bin.growing);
   if (Block<C>* const block = pop(bin.active)) return block;
   return carve(bin.active, zeroed);
+}
+
+// Under PrefaultPolicy::kAhead, for a class that filled a slab and grows: one call makes the new span
+// and clean slabs behind it resident, the more the larger the heap is.
+template <class C>
+void Heap<C>::populate_ahead(Span const& span, unsigned count) noexcept {
+  if (global_->space.settings.prefault != PrefaultPolicy::kAhead || span.resident) return;
+  unsigned const wanted = kernels::ahead_slabs(super_slabs_);
+  unsigned const behind = span.first + count;
+  std::uint32_t run = kernels::run_of_slabs(span.first, count);
+  if (wanted > count && behind < G::kSlabsPerSuperSlab) run |= span.super->clean_run(behind, wanted - count);
+  std::size_t const bytes = static_cast<std::size_t>(std::popcount(run)) * G::kSlabBytes;
+  if (global_->space.prefault(span.super->base + span.first * G::kSlabBytes, bytes, PrefaultPolicy::kAhead) == bytes)
+    span.super->note_populated(run);
 }
 
 template <class C>
@@ -177,6 +190,7 @@ void Heap<C>::retire_empty_actives() noexcept {
 
 // --- spans -------------------------------------------------------------------------------------
 
+// Looks into a few SuperSlabs before it takes another one, and into all before it gives up.
 template <class C>
 typename Heap<C>::Span Heap<C>::take_span(unsigned count, unsigned step, bool whole) noexcept {
   constexpr unsigned kProbes = 16;
@@ -185,12 +199,20 @@ typename Heap<C>::Span Heap<C>::take_span(unsigned count, unsigned step, bool wh
   SuperSlab<C>* super = available_.first();
   for (unsigned probe = 0;; ++probe) {
     if (!super || probe == kProbes) {
-      if (!(super = acquire_super_slab())) return span;
-      super->listed_available = true;
-      available_.push_front(super);
+      SuperSlab<C>* const fresh = acquire_super_slab();
+      if (!fresh && !super) return span;
+      if (fresh) {
+        ++super_slabs_;
+        fresh->listed_available = true;
+        available_.push_front(super = fresh);
+      }
     }
+    SlabSets const before = SlabSets::from(super->slabs.load(std::memory_order_relaxed));
     span.first = super->take_run(count, step, whole, span.zeroed);
-    if (span.first != kernels::kNoRun) break;
+    if (span.first != kernels::kNoRun) {
+      span.resident = (before.dirty >> span.first & 1) != 0;
+      break;
+    }
     super = super->next;
   }
   if (super->exhausted()) list_full(super);
@@ -211,6 +233,10 @@ void Heap<C>::list_full(SuperSlab<C>* super) noexcept {
   available_.remove(super);
   super->listed_available = false;
   full_.push_front(super);
+  if (global_->space.settings.huge == HugePolicy::kCollapse && !super->collapsed) {
+    super->collapsed = true;
+    global_->space.collapse(super->base);
+  }
 }
 
 // Writes the metadata of a span whose slabs were just taken; the head comes out empty and in no
@@ -286,9 +312,13 @@ SuperSlab<C>* Heap<C>::acquire_super_slab() noexcept {
   global_->tick();
   SuperSlabPool<C>& pool = global_->pool;
   SuperSlab<C>* super = pool.take_pooled(global_->space);
-  if (!super && directory_->scavenge()) super = pool.take_pooled(global_->space);
+  if (!super) {
+    directory_->scavenge(HeapDirectory<C>::kScavengedAtOnce);
+    super = pool.take_pooled(global_->space);
+  }
   if (!super) super = pool.map_new(global_->space);
   if (!super && global_->trim()) super = pool.map_new(global_->space);
+  if (super) global_->background.note_taken(global_->space);
   return super;
 }
 
@@ -296,49 +326,20 @@ template <class C>
 void Heap<C>::give_back(SuperSlab<C>* super) noexcept {
   available_.remove(super);
   super->listed_available = false;
+  --super_slabs_;
   global_->pool.put_back(super, C::Os::now_ms());
 }
 
 template <class C>
-bool Heap<C>::tidy() noexcept {
+void Heap<C>::tidy() noexcept {
   outbox_.flush_all();
   drain_inbox();
   retire_empty_actives();
-  bool gave = false;
   for (SuperSlab<C>* super = available_.first(); super;) {
     SuperSlab<C>* const following = super->next;
-    if (super->used_slabs == 0) {
-      give_back(super);
-      gave = true;
-    }
+    if (super->used_slabs == 0) give_back(super);
     super = following;
   }
-  return gave;
-}
-
-template <class C>
-bool Heap<C>::validate() noexcept {
-  auto const slabs_valid = [this](SuperSlab<C>* super) noexcept {
-    unsigned used = 0;
-    for (unsigned i = 0; i < G::kSlabsPerSuperSlab; ++i) {
-      Slab<C>* const slab = super->slab(i);
-      if (SlabSets::from(super->slabs.load(std::memory_order_relaxed)).free >> i & 1) continue;
-      if (slab->state == SlabState::kNone || slab->owner.load(std::memory_order_relaxed) != this) continue;
-      if (!slab->validate()) return false;
-      used += slab->slabs;
-    }
-    return used == super->used_slabs;
-  };
-  if (!available_.validate() || !full_.validate()) return false;
-  for (SuperSlab<C>* super = available_.first(); super; super = super->next)
-    if (!super->listed_available || !slabs_valid(super)) return false;
-  for (SuperSlab<C>* super = full_.first(); super; super = super->next)
-    if (super->listed_available || !slabs_valid(super)) return false;
-  return std::all_of(std::begin(bins_), std::end(bins_), [](Bin& bin) {
-    for (Slab<C>* slab = bin.partial.first(); slab; slab = slab->next)
-      if (slab->state != SlabState::kPartial) return false;
-    return bin.partial.validate() && (bin.active == &no_slab || bin.active->state == SlabState::kActive);
-  });
 }
 
 }  // namespace hakmem

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "core/base/geometry.h"
+#include "core/global/address_space.h"
 #include "core/slab/free_list.h"
 
 namespace hakmem {
@@ -38,7 +39,7 @@ class Outbox {
     for (Entry& entry : entries_) flush(entry);
   }
 
-  std::uint64_t batches() const noexcept { return batches_; }
+  std::uint64_t batches() const noexcept { return batches_.get(); }
 
  private:
   struct Entry {
@@ -56,11 +57,11 @@ class Outbox {
     entry.owner->inbox().push(entry.chain);
     entry.chain = {};
     entry.bytes = 0;
-    ++batches_;
+    batches_.add_alone(1);
   }
 
   Entry entries_[kEntries];
-  std::uint64_t batches_ = 0;
+  Counter<C> batches_;
 };
 
 }  // namespace hakmem

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -79,6 +80,7 @@ std::size_t number_in_file(char const* path) noexcept {
 constexpr std::size_t kUnread = ~std::size_t{0};
 constinit std::atomic<std::size_t> cached_page_bytes{kUnread};
 constinit std::atomic<std::size_t> cached_huge_page_bytes{kUnread};
+constinit std::atomic<std::size_t> cached_mappings_max{kUnread};
 constinit std::atomic<bool> names_refused{false};
 
 struct MapFlags {
@@ -156,6 +158,27 @@ std::size_t Linux::huge_page_bytes() noexcept {
   return bytes;
 }
 
+std::size_t Linux::mappings() noexcept {
+  ErrnoKept const kept;
+  long const fd = ::syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return 0;
+  char text[4 * kKiB];
+  std::size_t lines = 0;
+  for (long length = 0; (length = ::syscall(SYS_read, fd, text, sizeof text)) > 0;)
+    lines += static_cast<std::size_t>(std::count(text, text + length, '\n'));
+  ::syscall(SYS_close, fd);
+  return lines;
+}
+
+std::size_t Linux::mappings_max() noexcept {
+  std::size_t count = cached_mappings_max.load(std::memory_order_relaxed);
+  if (count == kUnread) [[unlikely]] {
+    count = number_in_file("/proc/sys/vm/max_map_count");
+    cached_mappings_max.store(count, std::memory_order_relaxed);
+  }
+  return count;
+}
+
 OsMapping Linux::map(void* hint, std::size_t bytes, MapKind kind) noexcept {
   if (kind == MapKind::kHugetlb && huge_page_bytes() == 0) return {nullptr, {classify(EINVAL), EINVAL}};
   ErrnoKept const kept;
@@ -227,6 +250,12 @@ std::uint64_t Linux::now_ms() noexcept {
 void Linux::wait(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
   ErrnoKept const kept;
   ::syscall(SYS_futex, futex_word(word), FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+}
+
+void Linux::wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value, std::uint64_t ms) noexcept {
+  ErrnoKept const kept;
+  timespec const limit{static_cast<time_t>(ms / 1000), static_cast<long>(ms % 1000) * 1'000'000};
+  ::syscall(SYS_futex, futex_word(word), FUTEX_WAIT_PRIVATE, value, &limit, nullptr, 0);
 }
 
 void Linux::wake_one(std::atomic<std::uint32_t>& word) noexcept {

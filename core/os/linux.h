@@ -1,5 +1,5 @@
-// What it owns: the Linux implementation of `OperatingSystem`. Together with thread.cpp, linux.cpp
-// is the only code of the library that enters the kernel.
+// What it owns: the Linux implementation of `OperatingSystem`. Together with thread.cpp and
+// standard_error.cpp, linux.cpp is the only code of the library that enters the kernel.
 // Invariants: errno is the same after a call as before it; nothing here allocates, is a thread
 // cancellation point, or needs libc's constructors to have run.
 // Thread-safety: any thread, signal handlers included.
@@ -34,9 +34,14 @@ struct Linux {
   // After the kernel refused once (it was built without names), later calls do nothing.
   static void name(void* address, std::size_t bytes, char const* text) noexcept;
 
+  // The lines of /proc/self/maps; vm.max_map_count, read once.
+  static std::size_t mappings() noexcept;
+  static std::size_t mappings_max() noexcept;
+
   // Of CLOCK_MONOTONIC_COARSE: advances in steps of one kernel tick (1 to 10 ms).
   static std::uint64_t now_ms() noexcept;
   static void wait(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept;
+  static void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value, std::uint64_t ms) noexcept;
   static void wake_one(std::atomic<std::uint32_t>& word) noexcept;
   static void relax() noexcept {
 #if defined(__x86_64__) || defined(__i386__)

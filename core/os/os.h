@@ -97,8 +97,17 @@ concept OperatingSystem = requires(void* address, void const* const_address, std
   // Milliseconds of a monotonic clock.
   { Os::now_ms() }
   noexcept->std::same_as<std::uint64_t>;
-  // Sleep while `word` holds `value` (may wake early); wake one sleeper.
+  // How many mappings this process has (0: cannot tell; slow) and may have (0: no known limit).
+  { Os::mappings() }
+  noexcept->std::same_as<std::size_t>;
+  { Os::mappings_max() }
+  noexcept->std::same_as<std::size_t>;
+
+  // Sleep while `word` holds `value` (may wake early), at most `ms` milliseconds where given; wake
+  // one sleeper.
   { Os::wait(word, value) }
+  noexcept->std::same_as<void>;
+  { Os::wait_for(word, value, std::uint64_t{}) }
   noexcept->std::same_as<void>;
   { Os::wake_one(word) }
   noexcept->std::same_as<void>;

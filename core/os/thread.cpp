@@ -1,11 +1,13 @@
 #include "core/os/thread.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
 
 #include "core/base/check.h"
+#include "core/base/geometry.h"
 
 namespace hakmem {
 namespace {
@@ -23,6 +25,13 @@ void create_exit_key() {
 
 // protocol: exchange picks the one thread that registers; relaxed, for nothing is published.
 constinit std::atomic<bool> fork_handlers_registered{false};
+
+constexpr std::size_t kHelperStackBytes = 64 * kKiB;
+
+void* run_helper(void* run) {
+  reinterpret_cast<void (*)()>(run)();
+  return nullptr;
+}
 
 }  // namespace
 
@@ -42,6 +51,24 @@ void ThreadExit::disarm() noexcept {
 bool register_fork_handlers(void (*prepare)(), void (*parent)(), void (*child)()) noexcept {
   if (fork_handlers_registered.exchange(true, std::memory_order_relaxed)) return true;
   return ::pthread_atfork(prepare, parent, child) == 0;
+}
+
+bool start_helper_thread(void (*run)()) noexcept {
+  pthread_attr_t attributes;
+  if (::pthread_attr_init(&attributes) != 0) return false;
+  ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  // The program's static thread-local storage lies on the stack too.
+  std::size_t const least = static_cast<std::size_t>(::sysconf(_SC_THREAD_STACK_MIN));
+  ::pthread_attr_setstacksize(&attributes, least + kHelperStackBytes);
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  bool const started = ::pthread_create(&thread, &attributes, &run_helper, reinterpret_cast<void*>(run)) == 0;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ::pthread_attr_destroy(&attributes);
+  return started;
 }
 
 std::uint32_t current_thread_id() noexcept { return static_cast<std::uint32_t>(::gettid()); }

@@ -1,5 +1,5 @@
 // What it owns: what the library needs of threads beyond mapping memory: to hear of a thread's
-// end and of fork, and to name a thread.
+// end and of fork, to start the helper thread, and to name a thread.
 // Thread-safety: all functions may be called by any thread.
 #pragma once
 
@@ -25,6 +25,11 @@ class ThreadExit {
 // Has fork() call these: `prepare` before it, `parent` and `child` after it. The first call counts;
 // later ones do nothing. False: libc could not.
 bool register_fork_handlers(void (*prepare)(), void (*parent)(), void (*child)()) noexcept;
+
+// Starts a detached thread that runs run() for as long as the process lives: with a small stack and
+// all signals blocked, so that the program's handlers never run on it. May allocate. False: the
+// system has no thread to give.
+bool start_helper_thread(void (*run)()) noexcept;
 
 // The kernel's number of the calling thread; right in a forked child too. A system call.
 std::uint32_t current_thread_id() noexcept;

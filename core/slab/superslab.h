@@ -55,6 +55,11 @@ struct SuperSlab {
   // on taking, release on returning: who takes a slab sees all that was done to it before.
   typename C::template Atomic<std::uint64_t> slabs{0};
   std::uint32_t idle = 0;  // purger only: free and dirty at its last visit
+  // Slabs that are dirty only because they were populated ahead of use: resident, and still zero.
+  // Belongs to the holder, like the list links.
+  std::uint32_t populated = 0;
+  bool huge_advised = false;  // set before it is published, then by the holder of the purger's gate
+  bool collapsed = false;     // made of huge pages when it filled up; belongs to the holder
   [[no_unique_address]] SlabStorage<C, kInBand> storage;
 
   // Metadata of slab `index`; see Geometry::kWindowBytes for the place in band.
@@ -85,10 +90,11 @@ struct SuperSlab {
       if (first == kernels::kNoRun) first = kernels::find_run(usable, count, step);
       if (first == kernels::kNoRun) return first;
       std::uint32_t const run = kernels::run_of_slabs(first, count);
-      zeroed = (sets.dirty & run) == 0;
+      zeroed = (sets.dirty & run & ~populated) == 0;
       sets.free &= ~run;
       sets.dirty |= run;
       if (slabs.compare_exchange_weak(word, sets.word(), std::memory_order_acquire, std::memory_order_relaxed)) {
+        populated &= ~run;
         used_slabs += count;
         return first;
       }
@@ -104,10 +110,24 @@ struct SuperSlab {
       sets.free &= ~run;
       sets.dirty |= run;
       if (slabs.compare_exchange_weak(word, sets.word(), std::memory_order_acquire, std::memory_order_relaxed)) {
+        populated &= ~run;
         used_slabs += static_cast<unsigned>(std::popcount(run));
         return true;
       }
     }
+  }
+
+  // The free slabs that hold no pages, in a row from slab `first` on, at most `most` of them.
+  std::uint32_t clean_run(unsigned first, unsigned most) const noexcept {
+    SlabSets const sets = SlabSets::from(slabs.load(std::memory_order_relaxed));
+    auto const length = static_cast<unsigned>(std::countr_one((sets.free & ~sets.dirty) >> first));
+    return kernels::run_of_slabs(first, length < most ? length : most);
+  }
+
+  // The pages of these slabs were made resident. Those that were clean are still zero.
+  void note_populated(std::uint32_t run) noexcept {
+    std::uint64_t const before = slabs.fetch_or(SlabSets{0, run}.word(), std::memory_order_relaxed);
+    populated |= run & SlabSets::from(before).free & ~SlabSets::from(before).dirty;
   }
 
   // All slabs are in spans (as far as the owner knows: the purger may hold free ones for a moment).

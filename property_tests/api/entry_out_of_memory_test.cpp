@@ -20,9 +20,12 @@ using FaultyProcess = Runtime<Mode, Faulty, TestHost>;
 template <class Libc>
 class Blocks {
  public:
+  std::uint64_t refused() const { return refused_; }
+
   // Takes a block over; null must come with ENOMEM.
   void add(void* block, std::size_t size) {
     if (!block) {
+      ++refused_;
       EXPECT_EQ(errno, ENOMEM) << size;
       errno = 0;
       return;
@@ -37,6 +40,7 @@ class Blocks {
     Block& block = blocks_[which % blocks_.size()];
     void* const moved = Libc::realloc(block.bytes, size);
     if (!moved) {
+      ++refused_;
       EXPECT_EQ(errno, ENOMEM) << size;
       errno = 0;
       return;
@@ -63,6 +67,7 @@ class Blocks {
     unsigned char mark;
   };
   std::vector<Block> blocks_;
+  std::uint64_t refused_ = 0;
 };
 
 // Every way to allocate, in sizes that pass through every mechanism.
@@ -76,7 +81,8 @@ void allocate_in_every_way(Blocks<Libc>& blocks) {
     void* block = nullptr;
     int const error = Libc::posix_memalign(&block, std::size_t{4} << 20, size);
     EXPECT_EQ(error, block ? 0 : ENOMEM);
-    if (block) blocks.add(block, size);
+    if (!block) errno = error;
+    blocks.add(block, size);
     blocks.resize(size, size * 2);
     blocks.resize(size + 1, size / 2);
   }
@@ -88,10 +94,12 @@ std::uint64_t run_under(FaultPlan plan) {
   using Process = FaultyProcess<Mode>;
   Blocks<Entry<Process>> blocks;
   std::uint64_t const failed_before = Faulty::failed();
+  std::uint64_t const refused_before = Process::statistics().out_of_memory;
   blocks.add(Entry<Process>::malloc(500), 500);
   Faulty::set_plan(plan);
   allocate_in_every_way(blocks);
   std::uint64_t const failed = Faulty::failed() - failed_before;
+  EXPECT_EQ(Process::statistics().out_of_memory, refused_before + blocks.refused());
   blocks.expect_intact();
   EXPECT_TRUE(Process::core().validate(Process::heap()));
   blocks.free_all();

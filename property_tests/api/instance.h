@@ -27,6 +27,7 @@ struct TestHost {
     return true;
   }
   static void register_fork(void (*)(), void (*)(), void (*)()) noexcept {}
+  static bool start_helper(void (*)()) noexcept { return false; }
   static void keep_standard_error() noexcept {}
   static void write_standard_error(void*, char const* text, std::size_t bytes) noexcept {
     Linux::write(2, text, bytes);

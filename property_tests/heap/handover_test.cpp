@@ -1,0 +1,172 @@
+// Hand-over of blocks and heaps, driven step by step on one thread: outbox, inbox, parking,
+// adoption, scavenging (invariants R1 and R2).
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "property_tests/model/allocators.h"
+
+namespace hakmem::testing {
+namespace {
+
+template <class B>
+class HeapHandover : public ::testing::Test {
+ public:
+  using Alloc = typename B::Alloc;
+  using Heap = typename Alloc::Heap;
+  using Geo = typename B::G;
+
+  HeapHandover() { FaultyLinux::reset(); }
+
+  // Blocks of one slab each, `count` of them.
+  std::vector<void*> slabs(Heap* heap, unsigned count) {
+    std::vector<void*> blocks;
+    for (unsigned i = 0; i < count; ++i) blocks.push_back(subject->allocate(heap, Geo::kSlabBytes - 64));
+    return blocks;
+  }
+  void release(Heap* heap, std::vector<void*> const& blocks) {
+    for (void* block : blocks) subject->release(heap, block);
+  }
+  Statistics statistics() { return subject->statistics(); }
+
+  void TearDown() override {
+    EXPECT_TRUE(subject->validate(Alloc::unattached()));
+    EXPECT_TRUE(nothing_leaked(*subject));
+  }
+
+  std::unique_ptr<Alloc> subject = std::make_unique<Alloc>();
+};
+TYPED_TEST_SUITE(HeapHandover, AllBuilds, BuildName);
+
+TYPED_TEST(HeapHandover, a_new_thread_adopts_the_heap_parked_last_with_its_blocks) {
+  auto& allocator = *this->subject;
+  auto* const first = allocator.attach();
+  auto* const second = allocator.attach();
+  EXPECT_NE(first, second);
+  void* const block = allocator.allocate(second, 100);
+  allocator.detach(first);
+  allocator.detach(second);
+  EXPECT_EQ(this->statistics().heaps_parked_now, 2u);
+  EXPECT_EQ(allocator.attach(), second);
+  EXPECT_EQ(allocator.attach(), first);
+  EXPECT_EQ(this->statistics().heaps_parked_now, 0u);
+  EXPECT_EQ(this->statistics().heaps_now, 2u);
+  allocator.release(second, block);
+  EXPECT_EQ(this->statistics().small_blocks_now, 0u);
+}
+
+TYPED_TEST(HeapHandover, remote_frees_reach_the_owner_in_batches_of_bounded_bytes) {
+  auto& allocator = *this->subject;
+  auto* const owner = allocator.attach();
+  auto* const other = allocator.attach();
+  constexpr std::size_t kBytes = 100, kEntryBytes = Outbox<typename TypeParam::C>::kEntryBytes;
+  void* const first = allocator.allocate(owner, kBytes);
+  std::size_t const count = 8 * kEntryBytes / this->statistics().small_bytes_now;
+  allocator.release(owner, first);
+  for (std::size_t i = 0; i < count; ++i) allocator.release(other, allocator.allocate(owner, kBytes));
+  std::uint64_t const batches = this->statistics().remote_batches;
+  EXPECT_GE(batches, 7u);
+  EXPECT_LE(batches, 16u);
+  owner->drain_inbox();
+  EXPECT_LE(this->statistics().small_bytes_now, kEntryBytes);
+  other->tidy();
+  owner->drain_inbox();
+  EXPECT_EQ(this->statistics().small_blocks_now, 0u);
+}
+
+TYPED_TEST(HeapHandover, a_thread_without_a_heap_sends_each_block_at_once) {
+  auto& allocator = *this->subject;
+  auto* const owner = allocator.attach();
+  void* const block = allocator.allocate(owner, 100);
+  allocator.release(TestFixture::Alloc::unattached(), block);
+  EXPECT_FALSE(owner->inbox().empty());
+  owner->drain_inbox();
+  EXPECT_EQ(this->statistics().small_blocks_now, 0u);
+}
+
+TYPED_TEST(HeapHandover, parking_sends_out_what_waits_in_the_outbox) {
+  auto& allocator = *this->subject;
+  auto* const owner = allocator.attach();
+  auto* const other = allocator.attach();
+  allocator.release(other, allocator.allocate(owner, 100));
+  EXPECT_TRUE(owner->inbox().empty());
+  allocator.detach(other);
+  EXPECT_FALSE(owner->inbox().empty());
+}
+
+TYPED_TEST(HeapHandover, parking_gives_empty_superslabs_to_the_pool) {
+  auto& allocator = *this->subject;
+  auto* const heap = allocator.attach();
+  this->release(heap, this->slabs(heap, 3 * TypeParam::G::kSlabsPerSuperSlab));
+  allocator.detach(heap);
+  Statistics const now = this->statistics();
+  EXPECT_EQ(now.super_slabs_warm_now + now.super_slabs_cold_now, now.super_slabs_now);
+}
+
+TYPED_TEST(HeapHandover, scavenging_takes_the_superslabs_that_were_freed_to_a_parked_heap) {
+  auto& allocator = *this->subject;
+  auto* const dead = allocator.attach();
+  auto* const alive = allocator.attach();
+  auto const blocks = this->slabs(dead, 8 * TypeParam::G::kSlabsPerSuperSlab);
+  allocator.detach(dead);
+  this->release(alive, blocks);
+  alive->tidy();
+  while (allocator.global().pool.take_pooled(allocator.global().space)) {  // a pool that has nothing left
+  }
+  std::uint64_t const mapped = this->statistics().super_slabs_mapped;
+  auto const again = this->slabs(alive, 7 * TypeParam::G::kSlabsPerSuperSlab);
+  EXPECT_EQ(this->statistics().super_slabs_mapped, mapped);
+  this->release(alive, again);
+}
+
+TYPED_TEST(HeapHandover, scavenging_is_enough_when_the_parked_heap_keeps_one_superslab) {
+  using G = typename TypeParam::G;
+  auto& allocator = *this->subject;
+  auto* const dead = allocator.attach();
+  auto* const alive = allocator.attach();
+  auto const blocks = this->slabs(dead, 2 * G::kSlabsPerSuperSlab);
+  allocator.detach(dead);
+  for (std::size_t i = 1; i < blocks.size(); ++i) allocator.release(alive, blocks[i]);
+  alive->tidy();
+  while (allocator.global().pool.take_pooled(allocator.global().space)) {
+  }
+  std::uint64_t const mapped = this->statistics().super_slabs_mapped;
+  void* const one = allocator.allocate(alive, 100);
+  EXPECT_EQ(this->statistics().super_slabs_mapped, mapped) << "the pool got one, but nobody looked";
+  allocator.release(alive, one);
+  allocator.release(alive, blocks[0]);
+}
+
+TYPED_TEST(HeapHandover, trimming_takes_in_the_mail_of_every_parked_heap) {
+  auto& allocator = *this->subject;
+  constexpr unsigned kHeaps = 3 * HeapDirectory<typename TypeParam::C>::kScavengedAtOnce;
+  std::vector<typename TestFixture::Heap*> heaps;
+  std::vector<void*> blocks;
+  for (unsigned i = 0; i < kHeaps; ++i) {
+    heaps.push_back(allocator.attach());
+    blocks.push_back(allocator.allocate(heaps.back(), 100));
+  }
+  for (auto* heap : heaps) allocator.detach(heap);
+  this->release(TestFixture::Alloc::unattached(), blocks);
+  EXPECT_TRUE(all_given_back(allocator));
+  EXPECT_EQ(this->statistics().heaps_parked_now, kHeaps);
+}
+
+TYPED_TEST(HeapHandover, each_block_freed_elsewhere_is_allocated_again_once) {
+  using G = typename TypeParam::G;
+  auto& allocator = *this->subject;
+  auto* const owner = allocator.attach();
+  auto* const other = allocator.attach();
+  constexpr unsigned kCount = 4 * G::kSlabBytes / G::kQuantum;
+  std::vector<void*> blocks(kCount);
+  for (unsigned round = 0; round < 20; ++round) {
+    for (void*& block : blocks) block = allocator.allocate(owner, 1);
+    ASSERT_TRUE(allocator.validate(owner));
+    this->release(other, blocks);
+    other->tidy();
+  }
+  EXPECT_LE(this->statistics().super_slabs_mapped, kTiny<TypeParam> ? 16u : 2u) << "freed blocks are used again";
+}
+
+}  // namespace
+}  // namespace hakmem::testing

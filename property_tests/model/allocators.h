@@ -1,0 +1,76 @@
+// What it owns: the allocators that tests run on - both modes, both geometries - and what every
+// test of a whole allocator ends with.
+// Thread-safety: FaultyLinux is shared by the process, so one allocator on it lives at a time.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/api/allocator.h"
+#include "property_tests/faulty_os.h"
+#include "property_tests/model/probe_mode.h"
+
+namespace hakmem::testing {
+
+template <class ModeT, class GeometryT, OperatingSystem OsT = FaultyLinux>
+struct Build {
+  using Mode = ModeT;
+  using G = GeometryT;
+  using Os = OsT;
+  using C = Config<ModeT, OsT, StdSync, GeometryT>;
+  using Alloc = Allocator<ModeT, OsT, StdSync, GeometryT>;
+};
+
+using AllBuilds = ::testing::Types<Build<FastMode, TinyGeometry>, Build<ProbeMode, TinyGeometry>,
+                                   Build<FastMode, DefaultGeometry>, Build<ProbeMode, DefaultGeometry>>;
+
+template <class B>
+inline constexpr bool kTiny = std::is_same_v<typename B::G, TinyGeometry>;
+
+struct BuildName {
+  template <class B>
+  static std::string GetName(int) {
+    return std::string(B::Mode::kName) + (kTiny<B> ? "Tiny" : "Default");
+  }
+};
+
+// Invariant M3: what is mapped is what the allocator says it holds.
+template <class A>
+::testing::AssertionResult nothing_leaked(A& allocator) {
+  auto const books = allocator.global().space.ledger();
+  std::uint64_t const known = books.held_bytes + books.leftover_bytes + allocator.global().space.arena().mapped_bytes();
+  std::uint64_t const mapped = FaultyLinux::ledger().bytes();
+  if (known != mapped) return ::testing::AssertionFailure() << "known " << known << ", mapped " << mapped;
+  if (std::string const wrong = FaultyLinux::violation(); !wrong.empty()) return ::testing::AssertionFailure() << wrong;
+  return ::testing::AssertionSuccess();
+}
+
+// After every block was released and every heap detached, trimming leaves descriptors only.
+template <class A>
+::testing::AssertionResult all_given_back(A& allocator) {
+  allocator.trim(A::unattached());
+  auto const books = allocator.global().space.ledger();
+  if (books.held_bytes != 0) return ::testing::AssertionFailure() << books.held_bytes << " bytes are still held";
+  return nothing_leaked(allocator);
+}
+
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t next() {
+    std::uint64_t z = state_ += 0x9e37'79b9'7f4a'7c15u;
+    z = (z ^ z >> 30) * 0xbf58'476d'1ce4'e5b9u;
+    z = (z ^ z >> 27) * 0x94d0'49bb'1331'11ebu;
+    return z ^ z >> 31;
+  }
+  std::uint64_t below(std::uint64_t bound) { return next() % bound; }
+  bool one_in(std::uint64_t n) { return below(n) == 0; }
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace hakmem::testing
