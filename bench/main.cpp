@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "bench/approaches/approaches.h"
 #include "bench/compare/compare.h"
 #include "bench/harness/report.h"
 #include "bench/harness/scenario.h"
@@ -41,6 +42,7 @@ int main(int argc, char** argv) {
   add_compare_command(app);
   add_allocators_command(app);
   add_map_populate_command(app);
+  add_approaches_command(app);
   try {
     app.parse(argc, argv);
   } catch (CLI::ParseError const& error) {

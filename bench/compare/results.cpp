@@ -27,6 +27,8 @@ constexpr Figure kFigures[] = {
     {"cold_system_seconds", "/cold/system_seconds"},
     {"warm_system_seconds", "/warm/system_seconds"},
     {"process_minflt", "/process_minflt"},
+    {"process_seconds", "/process_seconds"},
+    {"process_system_seconds", "/process_system_seconds"},
     {"peak_rss_bytes", "/peak_rss_bytes"},
     {"start_rss_bytes", "/start_rss_bytes"},
     {"final_rss_bytes", "/final_rss_bytes"},
@@ -89,6 +91,15 @@ std::string row(Measured const& measured, double best) {
 
 }  // namespace
 
+Json medians(std::vector<Json> const& reports) {
+  Json result = Json::object();
+  for (Figure const& entry : kFigures) {
+    auto const value = median(reports, entry.pointer);
+    result[entry.name] = value ? Json(*value) : Json(nullptr);
+  }
+  return result;
+}
+
 std::string to_text(CaseResult const& result) {
   std::string text = std::string("\n") + result.chosen.name + "\n" +
                      "allocator         cold M/s  warm M/s  x best peer   net ns  peak RSS MiB    minflt     traps\n";
@@ -101,13 +112,9 @@ Json to_json(CaseResult const& result) {
   double const best = best_peer(result);
   Json rows = Json::array();
   for (Measured const& measured : result.measured) {
-    Json row = {
-        {"allocator", measured.allocator.name}, {"peer", measured.allocator.peer}, {"reports", measured.reports},
-        {"failure", measured.failure},          {"median", Json::object()},        {"ratio_to_best_peer", nullptr}};
-    for (Figure const& entry : kFigures) {
-      auto const value = figure(measured, entry.pointer);
-      row["median"][entry.name] = value ? Json(*value) : Json(nullptr);
-    }
+    Json row = {{"allocator", measured.allocator.name}, {"peer", measured.allocator.peer},
+                {"reports", measured.reports},          {"failure", measured.failure},
+                {"median", medians(measured.reports)},  {"ratio_to_best_peer", nullptr}};
     auto const warm = throughput(measured);
     if (warm && best > 0) row["ratio_to_best_peer"] = *warm / best;
     rows.push_back(std::move(row));
