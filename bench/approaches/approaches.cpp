@@ -93,7 +93,7 @@ Json run_approach(Approach const& approach, std::string const& library, std::vec
 }
 
 // Without a pool of huge pages, hugetlb would measure the fallback under its name.
-bool is_offered(Approach const& approach) {
+bool can_be_measured(Approach const& approach) {
   bool const pool = approach.huge != nullptr && std::string_view(approach.huge) == "hugetlb";
   return !pool || is_offered(HugePolicy::kHugetlb, DefaultGeometry::kSuperSlabBytes);
 }
@@ -104,7 +104,7 @@ std::vector<Measured> run_setting(Setting const& setting, Options const& options
   for (Approach const& approach : kApproaches) {
     bool const named =
         std::find(options.approaches.begin(), options.approaches.end(), approach.name) != options.approaches.end();
-    if ((named || options.approaches.empty()) && is_offered(approach)) measured.push_back({approach, {}, ""});
+    if ((named || options.approaches.empty()) && can_be_measured(approach)) measured.push_back({approach, {}, ""});
   }
   std::vector<std::string> const arguments = words_of(options.quick ? setting.quick_arguments : setting.arguments);
   unsigned const runs = options.quick ? 1 : options.runs;
@@ -170,7 +170,7 @@ void approaches(Options const& options) {
   for (std::string const& path : {options.json_file, options.png_file}) require_writable(path);
   Json document = {{"library", library}, {"runs", options.runs}, {"quick", options.quick}, {"cases", Json::array()}};
   for (Approach const& approach : kApproaches) {
-    if (!is_offered(approach)) std::cout << approach.name << ": not offered by this kernel now\n";
+    if (!can_be_measured(approach)) std::cout << approach.name << ": not offered by this kernel now\n";
   }
   std::string failed;
   for (Setting const& setting : kSettings) {
