@@ -51,7 +51,7 @@ constexpr Setting kSettings[] = {
     {"cold start", "random-mixed 100000 256 42", "random-mixed 100000 256 42"},
     {"growth, touched once", "grow 1024", "grow 128"},
     {"steady state", "random-mixed 20000000 8192 42", "random-mixed 2000000 8192 42"},
-    {"burst and idle", "burst-idle 64 --bursts 4 --idle-ms 700", "burst-idle 16 --bursts 2 --idle-ms 100"},
+    {"burst and idle", "burst-idle 64 --bursts 2 --idle-ms 700", "burst-idle 16 --bursts 2 --idle-ms 100"},
 };
 
 struct Options {

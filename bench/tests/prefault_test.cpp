@@ -38,9 +38,14 @@ TEST(BenchMapPopulate, every_way_but_off_leaves_all_pages_resident_and_no_trap_t
   for (auto const& [name, way] : ways()) {
     bool const off = name.find("+ off") != std::string::npos;
     EXPECT_EQ(way["resident_bytes"].get<double>(), off ? 0 : kBytes) << name;
-    if (traps_are_known(way) && !off) EXPECT_EQ(way["touch_traps"], 0) << name;
-    if (traps_are_known(way) && name == "engine + off") EXPECT_NEAR(way["touch_traps"].get<double>(), pages(), 4);
     EXPECT_GE(way["calls"], 1) << name;
+    if (!traps_are_known(way)) continue;
+    double const traps = way["touch_traps"].get<double>();
+    if (name == "engine + off") {
+      EXPECT_NEAR(traps, pages(), 4);
+    } else if (!off) {
+      EXPECT_EQ(traps, 0) << name;
+    }
   }
 }
 

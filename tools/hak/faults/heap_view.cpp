@@ -17,14 +17,19 @@ Word address_of(void const* pointer) { return reinterpret_cast<Word>(pointer); }
 
 }  // namespace
 
-// Before the program is relocated, the layout's addresses are null.
+// Until the library is relocated, the addresses in its layout lead nowhere: it is kept when they do not.
 DebugLayout const* HeapView::layout() {
-  if (!layout_ || !layout_->registry_root) layout_ = read_memory<DebugLayout>(process_, layout_address_);
-  if (!layout_ || !layout_->registry_root) return nullptr;
-  if (layout_->version != DebugLayout::kVersion) {
-    throw std::runtime_error("the program's libhakmem has debug layout " + std::to_string(layout_->version) +
+  if (layout_) return &*layout_;
+  auto const fresh = read_memory<DebugLayout>(process_, layout_address_);
+  if (!fresh) return nullptr;
+  if (fresh->version != DebugLayout::kVersion) {
+    throw std::runtime_error("the program's libhakmem has debug layout " + std::to_string(fresh->version) +
                              "; this hak knows " + std::to_string(DebugLayout::kVersion));
   }
+  bool const relocated = read_memory<Word>(process_, address_of(fresh->registry_root)) &&
+                         read_memory<Word>(process_, address_of(fresh->chunks));
+  if (!relocated) return nullptr;
+  layout_ = fresh;
   return &*layout_;
 }
 
