@@ -1,8 +1,11 @@
 #include "bench/approaches/approaches.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <numeric>
+#include <random>
 #include <sstream>
 #include <string_view>
 
@@ -98,7 +101,8 @@ bool can_be_measured(Approach const& approach) {
   return !pool || is_offered(HugePolicy::kHugetlb, DefaultGeometry::kSuperSlabBytes);
 }
 
-// Round-robin, another approach first in each repetition, so that a slow minute hits all of them.
+// All approaches in each repetition, in another order each time: what the one before leaves to the
+// kernel (free huge pages, or none) is part of what the next one meets.
 std::vector<Measured> run_setting(Setting const& setting, Options const& options, std::string const& library) {
   std::vector<Measured> measured;
   for (Approach const& approach : kApproaches) {
@@ -108,9 +112,13 @@ std::vector<Measured> run_setting(Setting const& setting, Options const& options
   }
   std::vector<std::string> const arguments = words_of(options.quick ? setting.quick_arguments : setting.arguments);
   unsigned const runs = options.quick ? 1 : options.runs;
+  std::vector<std::size_t> order(measured.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::mt19937 random(42);
   for (unsigned run = 0; run < runs; ++run) {
-    for (std::size_t turn = 0; turn < measured.size(); ++turn) {
-      Measured& entry = measured[(run + turn) % measured.size()];
+    std::shuffle(order.begin(), order.end(), random);
+    for (std::size_t const turn : order) {
+      Measured& entry = measured[turn];
       if (!entry.failure.empty()) continue;
       Json report = run_approach(entry.approach, library, arguments, entry.failure);
       if (!report.is_null()) entry.reports.push_back(std::move(report));
