@@ -107,7 +107,10 @@ void Tracee::become(std::vector<std::string> const& command, std::string const& 
 Tracee::~Tracee() {
   if (!ended_) {
     kill(process_, SIGKILL);
-    waitpid(process_, nullptr, __WALL);
+    int status = 0;
+    do {
+      ptrace(PTRACE_DETACH, process_, nullptr, 0L);  // a stop that was reported would last for ever
+    } while (waitpid(process_, &status, __WALL) == process_ && WIFSTOPPED(status));
   }
   close(go_);
   close(failed_);

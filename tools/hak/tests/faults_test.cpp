@@ -150,6 +150,11 @@ TEST_F(HakFaults, bad_input_is_one_line_and_a_failure) {
   expect_one_line_and_failure(hak("no-such-command"), "hak:");
 }
 
+TEST_F(HakFaults, a_library_with_records_of_another_version_is_refused_and_its_program_ended) {
+  std::string const words = std::string("--preload ") + OTHER_LAYOUT + " -- " + TOUCHES + " anonymous 1";
+  expect_one_line_and_failure(hak("faults " + words), "has debug layout 999");
+}
+
 TEST(HakFaultsRefused, a_kernel_that_forbids_perf_is_named_in_one_line) {
   ChildResult const result = run(std::string(WITHOUT_PERF) + " " + HAK + " faults -- /bin/true");
   expect_one_line_and_failure(result, "the kernel forbids perf events");
