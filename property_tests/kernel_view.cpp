@@ -72,7 +72,8 @@ std::size_t smaps_bytes(char const* field, void const* base, std::size_t bytes) 
     std::size_t kib = 0;
     if (auto const overlap = Overlap::of(line, base, bytes)) {
       inside = overlap->start != overlap->end;
-    } else if (inside && line.rfind(field, 0) == 0 && std::sscanf(line.c_str() + line.find(':') + 1, "%zu", &kib) == 1) {
+    } else if (inside && line.rfind(field, 0) == 0 &&
+               std::sscanf(line.c_str() + line.find(':') + 1, "%zu", &kib) == 1) {
       total += kib * kKiB;
     }
   }

@@ -110,28 +110,30 @@ OsStatus within_vma_limit(Change change) {
   return after > state.pages.runs() && after > state.simulation.vma_limit ? refuse(ENOMEM) : OsStatus{};
 }
 
-OsStatus populate_page(std::size_t page) {
-  if (state.pages[page].state == PageState::kPopulated) return {};
-  if (state.pages.resident() >= state.simulation.populate_pages) return refuse(ENOMEM);
+void populate_page(std::size_t page) {
+  if (state.pages[page].state == PageState::kPopulated) return;
   state.pages.enter(page, PageState::kPopulated);
   ++state.populations;
-  return {};
 }
 
 OsStatus populate_span(PageSpan span) {
   for (std::size_t page = span.first; page < span.end; ++page) {
     if (!state.pages[page].access) return blame("populate without access", EINVAL);
-    if (OsStatus const status = populate_page(page); !status.ok()) return status;
+    bool const full = state.pages.resident() >= state.simulation.populate_pages;
+    if (full && state.pages[page].state != PageState::kPopulated) return refuse(ENOMEM);
+    populate_page(page);
   }
   return {};
 }
 
-std::size_t choose_place(void const* hint, std::size_t count) {
-  Placement placement{page_bytes(), 0};
+// Places are multiples of `granule`.
+std::size_t choose_place(void const* hint, std::size_t count, std::size_t granule) {
+  Placement placement{granule, 0};
   if (!state.placements.empty()) {
     placement = state.placements.front();
+    placement.skew = kernels::align_down(placement.skew, granule);
     state.placements.pop_front();
-  } else if (hint && inside(hint, count * page_bytes())) {
+  } else if (hint && inside(hint, count * page_bytes()) && reinterpret_cast<std::uintptr_t>(hint) % granule == 0) {
     std::size_t const first = page_of(hint);
     if (state.pages.is_free({first, first + count})) return first;
   }
@@ -231,12 +233,20 @@ std::size_t SimulatedOs::huge_page_bytes() noexcept {
   return state.simulation.huge_page_bytes;
 }
 
+std::size_t SimulatedOs::mappings_max() noexcept {
+  Guard const held(mutex);
+  std::size_t const limit = state.simulation.vma_limit;
+  return limit == ~std::size_t{0} ? 0 : limit;
+}
+
 OsMapping SimulatedOs::map(void* hint, std::size_t bytes, MapKind kind) noexcept {
   Guard const held(mutex);
-  if (bytes == 0 || bytes % testing::page_bytes() != 0) return {nullptr, blame("map of a partial page", EINVAL)};
-  if (kind == MapKind::kHugetlb && !state.simulation.hugetlb) return {nullptr, refuse(ENOMEM)};
+  bool const huge = kind == MapKind::kHugetlb;
+  std::size_t const granule = huge ? state.simulation.huge_page_bytes : testing::page_bytes();
+  if (bytes == 0 || bytes % granule != 0) return {nullptr, blame("map of a partial page", EINVAL)};
+  if (huge && !state.simulation.hugetlb) return {nullptr, refuse(ENOMEM)};
   std::size_t const count = bytes / testing::page_bytes();
-  std::size_t const first = choose_place(hint, count);
+  std::size_t const first = choose_place(hint, count, granule);
   if (first == PageTable::kNowhere) return {nullptr, refuse(ENOMEM)};
   PageSpan const span{first, first + count};
   bool const access = kind != MapKind::kReserve;

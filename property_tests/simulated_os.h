@@ -20,7 +20,7 @@ namespace hakmem::testing {
 struct Simulation {
   std::size_t page_bytes = 4 * kKiB;
   std::size_t huge_page_bytes = 2 * kMiB;
-  std::size_t populate_pages = ~std::size_t{0};  // at most so many pages are resident at a time
+  std::size_t populate_pages = ~std::size_t{0};  // populating stops at so many resident pages; touching does not
   std::size_t vma_limit = ~std::size_t{0};       // runs of pages with equal access (vm.max_map_count)
   bool hugetlb = false;                          // the huge-page pool can serve
 };
@@ -69,7 +69,7 @@ class SimulatedOs {
   static OsStatus collapse_huge(void* address, std::size_t bytes) noexcept;
   static void name(void*, std::size_t, char const*) noexcept {}
   static std::size_t mappings() noexcept { return vmas(); }
-  static std::size_t mappings_max() noexcept { return 0; }
+  static std::size_t mappings_max() noexcept;
   static std::uint64_t now_ms() noexcept;
   static void wait(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept { Linux::wait(word, value); }
   static void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value, std::uint64_t ms) noexcept {

@@ -48,11 +48,8 @@ class AddressSpace {
   // The same for SuperSlabs, from the kind of pages that the options ask for.
   std::byte* map_super_slabs(unsigned count) noexcept {
     std::size_t const bytes = count * G::kSuperSlabBytes;
-    auto* const base =
-        keep(map_data<Os>(hint(bytes, G::kSuperSlabBytes), bytes, G::kSuperSlabBytes, settings.huge, leftovers_),
-             "hakmem SuperSlab");
-    if (base) prepare_huge<Os>({base, bytes}, settings.huge);
-    return base;
+    return keep(map_data<Os>(hint(bytes, G::kSuperSlabBytes), bytes, G::kSuperSlabBytes, settings.huge, leftovers_),
+                "hakmem SuperSlab");
   }
 
   // Whether a change that may split mappings is affordable: the program keeps half of those that

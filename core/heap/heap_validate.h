@@ -11,15 +11,16 @@ template <class C>
 bool Heap<C>::validate() noexcept {
   if (!available_.validate() || !full_.validate()) return false;
   Census found, listed;
-  for (SuperSlab<C>* super = available_.first(); super; super = super->next)
+  unsigned held = 0;
+  for (SuperSlab<C>* super = available_.first(); super; super = super->next, ++held)
     if (!super->listed_available || !validate_super_slab(super, found)) return false;
-  for (SuperSlab<C>* super = full_.first(); super; super = super->next)
+  for (SuperSlab<C>* super = full_.first(); super; super = super->next, ++held)
     if (super->listed_available || !super->exhausted() || !validate_super_slab(super, found)) return false;
   for (unsigned index = 0; index < G::kClassCount; ++index)
     if (!validate_bin(index, listed)) return false;
   for (std::size_t entry = 0; entry < G::kDirectEntries; ++entry)
     if (direct_[entry] != bins_[kernels::class_of_size<G>(entry * G::kQuantum)].active) return false;
-  return found.active == listed.active && found.partial == listed.partial;
+  return found.active == listed.active && found.partial == listed.partial && held == super_slabs_;
 }
 
 // Every slab that is not free belongs to a span of this heap, or to the purger for a moment.

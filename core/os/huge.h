@@ -1,6 +1,6 @@
 // What it owns: huge pages - the advice for a range, collapsing it, and mappings from the
 // huge-page pool with their fallback.
-// Invariants: no failure here fails the allocation that asked.
+// Invariants: no failure to get huge pages fails the allocation that asked.
 // Thread-safety: all functions may be called by any thread; the memory belongs to the caller.
 #pragma once
 
@@ -17,17 +17,6 @@
 
 namespace hakmem {
 
-// Before a range is populated: an advice that comes later finds small pages in place.
-// kNever, kCollapse and kHugetlb need nothing here.
-template <OperatingSystem Os>
-OsStatus prepare_huge(PageRange range, HugePolicy policy) noexcept {
-  std::atomic<bool>& lacking = KernelLacks<Os>::huge_advice;
-  if (policy != HugePolicy::kAdvise || range.bytes == 0 || lacking.load(std::memory_order_relaxed)) return {};
-  OsStatus const status = Os::advise_huge(range.base, range.bytes);
-  if (status.error == OsError::kUnsupported) lacking.store(true, std::memory_order_relaxed);
-  return status;
-}
-
 // Under HugePolicy::kCollapse, for a range whose pages are in use: replaces them by huge pages now.
 template <OperatingSystem Os>
 OsStatus collapse_huge(PageRange range) noexcept {
@@ -35,20 +24,6 @@ OsStatus collapse_huge(PageRange range) noexcept {
   for (unsigned retry = 0; retry < kPopulateRetries && status.error == OsError::kInterrupted; ++retry)
     status = Os::collapse_huge(range.base, range.bytes);
   return status;
-}
-
-struct ReadyResult {
-  OsStatus huge;
-  PrefaultResult prefault;
-};
-
-// Prepares what is kept of a new mapping, in the order that matters: advise, then populate.
-template <OperatingSystem Os>
-ReadyResult make_ready(PageRange range, PrefaultPolicy prefault_policy, HugePolicy huge_policy) noexcept {
-  ReadyResult result;
-  result.huge = prepare_huge<Os>(range, huge_policy);
-  result.prefault = prefault<Os>(range, prefault_policy);
-  return result;
 }
 
 // How often the huge-page pool could not serve.
@@ -59,8 +34,17 @@ struct HugetlbFallbacks {
   static inline constinit std::atomic<bool> warned{false};
 };
 
-// map_aligned() for memory that blocks are carved from: under HugePolicy::kHugetlb from the
-// huge-page pool, else (or when the pool cannot serve) normal.
+template <OperatingSystem Os>
+void advise_huge_pages(AlignedMapping const& mapping) noexcept {
+  std::atomic<bool>& lacking = KernelLacks<Os>::huge_advice;
+  if (lacking.load(std::memory_order_relaxed)) return;
+  OsStatus const status = Os::advise_huge(mapping.base, mapping.kept);
+  if (status.error == OsError::kUnsupported) lacking.store(true, std::memory_order_relaxed);
+}
+
+// map_aligned() for memory that blocks are carved from. kHugetlb: from the huge-page pool, or
+// normal when the pool cannot serve. kAdvise: advised before any page is there, because an advice
+// that comes later finds small pages in place. kNever, kCollapse: normal.
 template <OperatingSystem Os>
 AlignedMapping map_data(void* hint, std::size_t bytes, std::size_t alignment, HugePolicy policy,
                         Leftovers<Os>& leftovers) noexcept {
@@ -74,7 +58,9 @@ AlignedMapping map_data(void* hint, std::size_t bytes, std::size_t alignment, Hu
     warn_once<Os>(HugetlbFallbacks<Os>::warned,
                   "HAKMEM_HUGE=hugetlb: the huge-page pool (vm.nr_hugepages) cannot serve; using normal pages");
   }
-  return map_aligned<Os>(hint, bytes, alignment, MapKind::kNormal, leftovers);
+  AlignedMapping const mapping = map_aligned<Os>(hint, bytes, alignment, MapKind::kNormal, leftovers);
+  if (mapping.ok() && policy == HugePolicy::kAdvise) advise_huge_pages<Os>(mapping);
+  return mapping;
 }
 
 }  // namespace hakmem

@@ -214,11 +214,12 @@ OsStatus Linux::populate_write(void* address, std::size_t bytes) noexcept {
 }
 
 void Linux::touch(void* address) noexcept {
-  // The compiler must not see that the operand is zero: it may turn `fetch_or(0)` into a load,
-  // which maps the shared zero page instead of a page of our own.
+  // The compiler must not see that the operand is zero: it may turn the addition into a load, which
+  // maps the shared zero page instead of a page of our own. An addition is one instruction where
+  // an `or` whose old value is wanted would be a loop that loads first, and so faults twice.
   std::uint32_t nothing = 0;
   asm volatile("" : "+r"(nothing));
-  std::atomic_ref<std::uint32_t>(*static_cast<std::uint32_t*>(address)).fetch_or(nothing, std::memory_order_relaxed);
+  std::atomic_ref<std::uint32_t>(*static_cast<std::uint32_t*>(address)).fetch_add(nothing, std::memory_order_relaxed);
 }
 
 OsStatus Linux::purge(void* address, std::size_t bytes) noexcept { return advise(address, bytes, MADV_DONTNEED); }

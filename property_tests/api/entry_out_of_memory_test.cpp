@@ -86,6 +86,8 @@ void allocate_in_every_way(Blocks<Libc>& blocks) {
     blocks.resize(size, size * 2);
     blocks.resize(size + 1, size / 2);
   }
+  // More small blocks than the SuperSlabs at hand have room for.
+  for (int i = 0; i < 4000; ++i) blocks.add(Libc::malloc(1000), 1000);
 }
 
 // Runs the scenario under `plan`; the calls that were made to fail.

@@ -33,6 +33,8 @@ class LargeBlocksOn : public GlobalTest<Os> {
   void TearDown() override {
     EXPECT_TRUE(this->large().validate());
     EXPECT_TRUE(this->nothing_leaked());
+    auto const counts = this->large().counts();
+    EXPECT_EQ(this->space().ledger().held_bytes, counts.bytes + counts.cached_bytes);
   }
 
   bool zeroed = false;
@@ -174,6 +176,22 @@ TYPED_TEST(LargeBlocksOn, stay_as_they_are_when_the_kernel_refuses_to_move_or_cu
   }
   TypeParam::set_plan({});
   this->release(block);
+}
+
+// No memory for the registry: a descriptor is there from an attempt before, the arena is full.
+TYPED_TEST(LargeBlocksOn, go_back_when_they_cannot_be_entered) {
+  TypeParam::set_plan({only(OsCall::kMap), ~std::uint64_t{1}, true, ENOMEM});
+  EXPECT_EQ(this->allocate(3 * kMiB), nullptr);
+  while (this->space().arena().allocate(8, 8)) {
+  }
+  bool refused_at_the_registry = false;
+  for (unsigned k = 1; k < 5; ++k) {
+    TypeParam::set_plan({only(OsCall::kMap), ~std::uint64_t{0} << k, true, ENOMEM});
+    if (this->allocate(3 * kMiB)) break;
+    EXPECT_EQ(this->space().ledger().held_bytes, 0u);
+    refused_at_the_registry |= this->space().ledger().unmap_calls != 0;
+  }
+  EXPECT_TRUE(refused_at_the_registry);
 }
 
 TEST(LargeBlocks, growth_beyond_what_can_be_committed_is_refused_before_anything_moves) {

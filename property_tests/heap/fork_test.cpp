@@ -56,7 +56,7 @@ class HeapFork : public ::testing::Test {
 
   int in_child(std::vector<void*> const& own) {
     ::alarm(60);
-    subject->after_fork_in_child(mine);
+    subject->after_fork_in_child();
     if (!subject->validate(mine)) return kInvalidHeap;
     Exchange empty;
     Worker<Alloc> worker(*subject, mine, empty, 1);

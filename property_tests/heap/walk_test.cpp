@@ -17,7 +17,14 @@ class Walk {
   using G = typename B::G;
 
  public:
-  Walk(Alloc& allocator, std::uint64_t seed) : allocator_(allocator), shadow_(allocator), random_(seed) {
+  // `refusing`: from time to time the system refuses some calls.
+  Walk(Alloc& allocator, std::uint64_t seed, bool refusing)
+      : allocator_(allocator), shadow_(allocator), random_(seed), refusing_(refusing) {
+    Settings settings;
+    settings.prefault = static_cast<PrefaultPolicy>(seed % 5);
+    settings.huge = static_cast<HugePolicy>(seed / 2 % 3);
+    settings.large_cache_bytes = random_.below(32) * kMiB;
+    allocator.configure(settings);
     for (Heap*& heap : heaps_) heap = allocator.attach();
   }
 
@@ -31,6 +38,7 @@ class Walk {
   }
 
   void finish() {
+    FaultyLinux::set_plan({});
     shadow_.expect_all_contents();
     shadow_.release_all(heaps_[0]);
     for (Heap* heap : heaps_) allocator_.detach(heap);
@@ -60,16 +68,20 @@ class Walk {
 
   void disturb() {
     Heap*& heap = heaps_[random_.below(std::size(heaps_))];
-    switch (random_.below(8)) {
+    switch (random_.below(9)) {
       case 0:
         allocator_.trim(heap);
         break;
       case 1:
         allocator_.statistics();
+        allocator_.global().background.prepare(allocator_.global().space, allocator_.global().pool);
         break;
       case 2:
       case 3:
         FaultyLinux::advance_ms(random_.below(1000));
+        break;
+      case 4:
+        if (refusing_) refuse();
         break;
       default:
         allocator_.detach(heap);
@@ -78,14 +90,21 @@ class Walk {
     }
   }
 
+  void refuse() {
+    constexpr int kCodes[] = {ENOMEM, EINVAL, EAGAIN, EPERM};
+    FaultPlan plan{static_cast<OsCallSet>(random_.next()), random_.next() & random_.next(), random_.one_in(4),
+                   kCodes[random_.below(std::size(kCodes))]};
+    FaultyLinux::set_plan(random_.one_in(3) ? FaultPlan{} : plan);
+  }
+
   // Two more heaps live for a moment, so that the number of parked heaps varies.
   void parked_round_trip() {
-    Heap* const first = allocator_.attach();
-    Heap* const second = allocator_.attach();
-    shadow_.allocate(first, size());
-    shadow_.allocate(second, size());
-    allocator_.detach(first);
-    allocator_.detach(second);
+    Heap* const passing[] = {allocator_.attach(), allocator_.attach()};
+    for (Heap* heap : passing) {
+      if (!heap) continue;  // the system refuses memory
+      shadow_.allocate(heap, size());
+      allocator_.detach(heap);
+    }
   }
 
   void check() {
@@ -116,6 +135,7 @@ class Walk {
   Alloc& allocator_;
   ShadowHeap<Alloc> shadow_;
   Random random_;
+  bool refusing_;
   Heap* heaps_[3];
 };
 
@@ -123,17 +143,22 @@ template <class B>
 class HeapWalk : public ::testing::Test {};
 TYPED_TEST_SUITE(HeapWalk, AllBuilds, BuildName);
 
-TYPED_TEST(HeapWalk, keeps_blocks_apart_aligned_and_intact) {
-  unsigned const walks = kTiny<TypeParam> ? 12 : 2;
-  for (unsigned seed = 0; seed < walks && !this->HasFailure(); ++seed) {
+template <class B>
+void walk_all(bool refusing) {
+  unsigned const walks = kTiny<B> ? 20 : 5;
+  for (unsigned seed = 0; seed < walks && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE(seed);
     FaultyLinux::reset();
-    auto const allocator = std::make_unique<typename TypeParam::Alloc>();
-    Walk<TypeParam> walk(*allocator, seed);
-    unsigned const steps = kTiny<TypeParam> ? 8000 : 40000;
-    walk.run(scaled(steps), (seed % 4 + 1) * 12 * TypeParam::G::kMediumMax);
+    auto const allocator = std::make_unique<typename B::Alloc>();
+    Walk<B> walk(*allocator, seed, refusing);
+    walk.run(scaled(kTiny<B> ? 6000 : 12000), (seed % 4 + 1) * 12 * B::G::kMediumMax);
     walk.finish();
   }
 }
+
+TYPED_TEST(HeapWalk, keeps_blocks_apart_aligned_and_intact) { walk_all<TypeParam>(false); }
+
+TYPED_TEST(HeapWalk, keeps_its_promises_while_the_system_refuses_calls) { walk_all<TypeParam>(true); }
 
 }  // namespace
 }  // namespace hakmem::testing

@@ -89,6 +89,9 @@ TEST(OsLinux, calls_keep_errno_whether_they_succeed_or_fail) {
       {"name", [&] { Linux::name(unaligned, kPage, "hakmem: a"); }},
       {"now_ms", [] { Linux::now_ms(); }},
       {"wait refused", [&] { Linux::wait(word, 2); }},
+      {"wait_for refused", [&] { Linux::wait_for(word, 1, 1); }},
+      {"mappings", [] { EXPECT_GT(Linux::mappings(), 10u); }},
+      {"mappings_max", [] { Linux::mappings_max(); }},
       {"wake_one", [&] { Linux::wake_one(word); }},
       {"write refused", [] { Linux::write(-1, "x", 1); }},
   };
@@ -203,6 +206,21 @@ TEST(OsLinux, waiting_ends_by_a_wake_and_never_starts_on_another_value) {
   });
   while (word.load() == 0) Linux::wait(word, 0);
   waker.join();
+}
+
+TEST(OsLinux, a_wait_with_a_limit_ends_by_itself) {
+  std::atomic<std::uint32_t> word{0};
+  std::uint64_t const start = Linux::now_ms();
+  Linux::wait_for(word, 0, 30);
+  EXPECT_GE(Linux::now_ms() - start, 10u);
+}
+
+TEST(OsLinux, mappings_are_counted_as_the_kernel_lists_them) {
+  std::size_t const before = Linux::mappings();
+  EXPECT_EQ(before, kernel_mappings());
+  Mapped const memory(3);
+  Linux::protect_none(memory.page(1), kPage);
+  EXPECT_GE(Linux::mappings(), before + 2);
 }
 
 TEST(OsLinux, the_clock_goes_forward) {

@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
 
 #include "core/base/geometry.h"
 #include "core/os/huge.h"
@@ -117,7 +119,7 @@ TEST_F(OsPrefault, interruptions_are_retried_up_to_a_bound) {
 }
 
 TEST_F(OsPrefault, running_out_of_memory_claims_no_more_than_is_resident) {
-  for (std::size_t const pages : {0, 1, 511, 512, 513, 1500, 2047, 2048}) {
+  for (std::size_t const pages : {0ul, 1ul, 511ul, 512ul, 513ul, 1500ul, 2047ul, 2048ul}) {
     start({.populate_pages = pages});
     PrefaultResult const result = prefault<Os>(range, PrefaultPolicy::kTouch);
     EXPECT_EQ(resident(), pages * 4 * kKiB);
@@ -136,28 +138,34 @@ TEST_F(OsPrefault, pages_are_touched_once_each_whatever_their_size) {
   }
 }
 
-TEST_F(OsHuge, advice_comes_before_the_first_page) {
-  for (PrefaultPolicy const policy : kPopulating) {
+AlignedMapping map_data_of(HugePolicy policy, Leftovers<Os>& leftovers) {
+  return map_data<Os>(nullptr, 4 * kMiB, 2 * kMiB, policy, leftovers);
+}
+
+TEST_F(OsHuge, advice_is_given_to_what_is_kept_before_its_first_page) {
+  for (std::size_t const skew : {0ul, 5ul}) {
     start();
-    ReadyResult const result = make_ready<Os>(range, policy, HugePolicy::kAdvise);
-    EXPECT_TRUE(result.huge.ok());
-    EXPECT_EQ(result.prefault.populated_bytes, kBytes);
+    SimulatedOs::place_next(2 * kMiB, skew * 4 * kKiB);
+    AlignedMapping const mapping = map_data_of(HugePolicy::kAdvise, leftovers);
+    EXPECT_EQ(Os::log().back(), OsCall::kAdviseHuge);
     EXPECT_EQ(Os::calls(OsCall::kAdviseHuge), 1u);
+    EXPECT_EQ(prefault<Os>({mapping.base, mapping.kept}, PrefaultPolicy::kPopulate).populated_bytes, mapping.kept);
     EXPECT_EQ(SimulatedOs::late_advices(), 0u);
+    EXPECT_EQ(SimulatedOs::populations() * 4 * kKiB, mapping.kept);
   }
 }
 
 TEST_F(OsHuge, policies_without_advice_give_none) {
+  HugetlbFallbacks<Os>::warned = true;
   for (HugePolicy const policy : {HugePolicy::kNever, HugePolicy::kCollapse, HugePolicy::kHugetlb})
-    make_ready<Os>(range, PrefaultPolicy::kPopulate, policy);
+    EXPECT_TRUE(map_data_of(policy, leftovers).ok());
   EXPECT_EQ(Os::calls(OsCall::kAdviseHuge) + Os::calls(OsCall::kCollapseHuge), 0u);
 }
 
-TEST_F(OsHuge, refused_advice_still_populates_and_a_kernel_without_is_asked_once) {
+TEST_F(OsHuge, refused_advice_still_maps_and_a_kernel_without_is_asked_once) {
   for (int const code : {EINVAL, ENOMEM, EAGAIN}) {
     start({}, FaultPlan::always(code, only(OsCall::kAdviseHuge)));
-    for (int i = 0; i < 3; ++i)
-      EXPECT_EQ(make_ready<Os>(range, PrefaultPolicy::kPopulate, HugePolicy::kAdvise).prefault.populated_bytes, kBytes);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(map_data_of(HugePolicy::kAdvise, leftovers).ok());
     EXPECT_EQ(Os::calls(OsCall::kAdviseHuge), code == EINVAL ? 1u : 3u);
   }
 }
@@ -177,7 +185,7 @@ TEST_F(OsHuge, collapsing_is_retried_up_to_a_bound_and_its_failure_is_told) {
 
 TEST_F(OsHuge, the_huge_page_pool_serves_when_it_can) {
   start({.hugetlb = true});
-  AlignedMapping const mapping = map_data<Os>(nullptr, 4 * kMiB, 2 * kMiB, HugePolicy::kHugetlb, leftovers);
+  AlignedMapping const mapping = map_data_of(HugePolicy::kHugetlb, leftovers);
   EXPECT_TRUE(mapping.ok());
   EXPECT_EQ(HugetlbFallbacks<Os>::count.load(), 0u);
 }
@@ -185,7 +193,7 @@ TEST_F(OsHuge, the_huge_page_pool_serves_when_it_can) {
 TEST_F(OsHuge, an_empty_huge_page_pool_is_counted_each_time_and_warned_of_once) {
   ::testing::internal::CaptureStderr();
   for (int i = 0; i < 3; ++i) {
-    AlignedMapping const mapping = map_data<Os>(nullptr, 4 * kMiB, 2 * kMiB, HugePolicy::kHugetlb, leftovers);
+    AlignedMapping const mapping = map_data_of(HugePolicy::kHugetlb, leftovers);
     ASSERT_TRUE(mapping.ok());
     *static_cast<char*>(mapping.base) = 1;
   }
@@ -198,7 +206,7 @@ TEST_F(OsHuge, an_empty_huge_page_pool_is_counted_each_time_and_warned_of_once) 
 TEST_F(OsHuge, sizes_that_huge_pages_do_not_divide_are_mapped_normally) {
   start({.huge_page_bytes = 32 * kMiB, .hugetlb = true});
   ::testing::internal::CaptureStderr();
-  EXPECT_TRUE(map_data<Os>(nullptr, 4 * kMiB, 2 * kMiB, HugePolicy::kHugetlb, leftovers).ok());
+  EXPECT_TRUE(map_data_of(HugePolicy::kHugetlb, leftovers).ok());
   ::testing::internal::GetCapturedStderr();
   EXPECT_EQ(HugetlbFallbacks<Os>::count.load(), 1u);
 }

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include "property_tests/os/systems.h"
 

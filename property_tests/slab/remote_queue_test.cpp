@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -52,7 +53,7 @@ TYPED_TEST(SlabRemoteQueue, returns_batches_newest_first_and_each_in_its_order) 
 TYPED_TEST(SlabRemoteQueue, delivers_every_block_once_while_threads_push) {
   using C = TypeParam;
   constexpr unsigned kProducers = 3;
-  unsigned const each = scaled(40000);
+  unsigned const each = scaled(300000);
   std::vector<Cell> cells(kProducers * each);
   RemoteQueue<C> queue;
   std::atomic<unsigned> finished{0};
@@ -64,7 +65,7 @@ TYPED_TEST(SlabRemoteQueue, delivers_every_block_once_while_threads_push) {
         Cell& cell = cells[producer * each + i];
         cell.producer = producer + 1;  // published by the push
         chain.push(block_of<C>(cell));
-        if (i % 7 != 6 && i + 1 != each) continue;
+        if (i % 3 != 0 && i + 1 != each) continue;
         queue.push(chain);
         chain = {};
       }
@@ -85,6 +86,46 @@ TYPED_TEST(SlabRemoteQueue, delivers_every_block_once_while_threads_push) {
   take();
   for (std::thread& producer : producers) producer.join();
   EXPECT_EQ(taken, kProducers * each);
+}
+
+// Few blocks go round and round, so that nearly every push meets a take.
+TYPED_TEST(SlabRemoteQueue, loses_no_block_that_is_pushed_while_another_is_taken) {
+  using C = TypeParam;
+  struct Ball {
+    Cell cell;
+    std::atomic<bool> home{true};
+  };
+  constexpr unsigned kProducers = 2, kBalls = 2;
+  unsigned const throws = scaled(40000);
+  Ball balls[kProducers][kBalls];
+  RemoteQueue<C> queue;
+  std::atomic<unsigned> finished{0}, lost{0};
+  auto const throw_all = [&](unsigned producer) {
+    for (unsigned i = 0; i < throws && lost.load(std::memory_order_relaxed) == 0; ++i) {
+      Ball& ball = balls[producer][i % kBalls];
+      auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+      while (!ball.home.load(std::memory_order_acquire) && std::chrono::steady_clock::now() < deadline)
+        std::this_thread::yield();
+      if (!ball.home.exchange(false, std::memory_order_acquire)) ++lost;
+      BlockChain<C> chain;
+      chain.push(block_of<C>(ball.cell));
+      queue.push(chain);
+    }
+    ++finished;
+  };
+  std::thread first(throw_all, 0u), second(throw_all, 1u);
+  while (finished.load(std::memory_order_relaxed) != kProducers) {
+    Block<C>* block = queue.take_all();
+    if (!block) std::this_thread::yield();
+    while (block) {
+      Block<C>* const following = block->next();
+      reinterpret_cast<Ball*>(block)->home.store(true, std::memory_order_release);
+      block = following;
+    }
+  }
+  first.join();
+  second.join();
+  EXPECT_EQ(lost.load(), 0u);
 }
 
 }  // namespace
