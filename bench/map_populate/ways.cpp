@@ -98,7 +98,7 @@ void* set_up(Way const& way, std::size_t bytes, void* place, Leftovers<Os>& left
     AlignedMapping const mapping = map_data<Os>(nullptr, bytes, kAlignment, way.huge, leftovers);
     base = require(mapping.base, mapping.status);
   }
-  make_ready<Os>({base, bytes}, way.prefault, way.huge);
+  prefault<Os>({base, bytes}, way.prefault);
   if (way.huge == HugePolicy::kCollapse) collapse_huge<Os>({base, bytes});
   return base;
 }
