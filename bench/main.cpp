@@ -3,9 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "bench/approaches/approaches.h"
 #include "bench/compare/compare.h"
 #include "bench/harness/report.h"
 #include "bench/harness/scenario.h"
+#include "bench/map_populate/map_populate.h"
 
 namespace {
 
@@ -39,6 +41,8 @@ int main(int argc, char** argv) {
   for (ScenarioEntry const& entry : all_scenarios()) add_scenario(app, entry, words);
   add_compare_command(app);
   add_allocators_command(app);
+  add_map_populate_command(app);
+  add_approaches_command(app);
   try {
     app.parse(argc, argv);
   } catch (CLI::ParseError const& error) {

@@ -9,9 +9,13 @@ namespace hakmem::bench {
 struct ChildResult {
   std::string output;   // its standard output
   std::string failure;  // empty, or why it failed: "exit status 1", "signal 11 (Segmentation fault)"
+  double seconds = 0;   // from its start to its end
+  double system_seconds = 0;
 };
 
-// Runs arguments[0] with LD_PRELOAD=preload (unset if empty); standard error is ours.
-ChildResult run_child(std::vector<std::string> const& arguments, std::string const& preload);
+// Runs arguments[0] with LD_PRELOAD=preload (unset if empty) and the given "NAME=value"s in its
+// environment; standard error is ours.
+ChildResult run_child(std::vector<std::string> const& arguments, std::string const& preload,
+                      std::vector<std::string> const& variables = {});
 
 }  // namespace hakmem::bench

@@ -3,11 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 
-#include "bench/compare/child.h"
 #include "bench/compare/results.h"
+#include "bench/compare/run_once.h"
+#include "bench/harness/output.h"
 
 namespace hakmem::bench {
 namespace {
@@ -23,8 +23,6 @@ struct Options {
   std::string json_file;
   std::string png_file;
 };
-
-std::string this_program() { return fs::canonical("/proc/self/exe").string(); }
 
 std::vector<Case> chosen_cases(std::vector<std::string> const& names) {
   std::vector<Case> chosen;
@@ -44,34 +42,6 @@ Candidates chosen_allocators(Options const& options) {
     candidates.found.push_back(std::move(added));
   }
   return candidates;
-}
-
-// A report that was made with another allocator than the preloaded one is worth nothing.
-void require_identity(Candidate const& candidate, nlohmann::json const& report) {
-  nlohmann::json const& measured = report.at("allocator");
-  bool const right = candidate.library.empty() ? measured.at("soname") == "libc.so.6"
-                                               : measured.at("file") == fs::canonical(candidate.library).string();
-  if (right && !measured.at("complete").get<bool>()) {
-    throw std::runtime_error(candidate.name + ": malloc, free, calloc and realloc come from different objects");
-  }
-  if (!right) {
-    throw std::runtime_error(candidate.name + ": the child measured " + measured.at("file").get<std::string>() +
-                             ", not " + (candidate.library.empty() ? "the C library" : candidate.library));
-  }
-}
-
-nlohmann::json run_once(Candidate const& candidate, std::vector<std::string> const& arguments, std::string& failure) {
-  std::vector<std::string> words = {this_program()};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  words.push_back("--json");
-  ChildResult const child = run_child(words, candidate.library);
-  if (!child.failure.empty()) {
-    failure = child.failure;
-    return nullptr;
-  }
-  nlohmann::json report = nlohmann::json::parse(child.output);
-  require_identity(candidate, report);
-  return report;
 }
 
 void print_allocators(Candidates const& candidates) {
@@ -109,33 +79,9 @@ CaseResult run_case(Case const& chosen, Candidates const& candidates, Options co
   return result;
 }
 
-void write_json(std::string const& path, nlohmann::json const& document) {
-  std::ofstream file(path);
-  file << document.dump(1) << "\n";
-  file.close();
-  if (!file) throw std::runtime_error("cannot write " + path);
-}
-
-// A path that cannot be written fails at the start, not after minutes.
-void require_writable(std::string const& path) {
-  if (!std::ofstream(path, std::ios::app)) throw std::runtime_error("cannot write " + path);
-}
-
-// The plot script lies beside the program.
-void write_png(std::string const& path, nlohmann::json const& document) {
-  fs::path const json = path + ".json.tmp";
-  write_json(json, document);
-  std::string const script = fs::path(this_program()).parent_path() / "hak-bench-plot";
-  ChildResult const plot = run_child({script, json.string(), path}, "");
-  fs::remove(json);
-  if (!plot.failure.empty()) throw std::runtime_error("cannot draw " + path + ": " + plot.failure);
-}
-
 void compare(Options const& options) {
   Candidates const candidates = chosen_allocators(options);
-  for (std::string const& path : {options.json_file, options.png_file}) {
-    if (!path.empty()) require_writable(path);
-  }
+  for (std::string const& path : {options.json_file, options.png_file}) require_writable(path);
   print_allocators(candidates);
   nlohmann::json document = {{"runs", options.runs}, {"quick", options.quick}, {"cases", nlohmann::json::array()}};
   std::string failed;
@@ -148,7 +94,7 @@ void compare(Options const& options) {
     }
   }
   if (!options.json_file.empty()) write_json(options.json_file, document);
-  if (!options.png_file.empty()) write_png(options.png_file, document);
+  if (!options.png_file.empty()) write_png(options.png_file, document, "hak-bench-plot");
   if (!failed.empty()) throw std::runtime_error("failed:" + failed);
 }
 

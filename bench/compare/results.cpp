@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "bench/harness/median.h"
+
 namespace hakmem::bench {
 namespace {
 
 using Json = nlohmann::json;
-using Pointer = Json::json_pointer;
 
 // The figures of a child's report of which the medians are reported, and their names there.
 struct Figure {
@@ -26,26 +27,18 @@ constexpr Figure kFigures[] = {
     {"cold_system_seconds", "/cold/system_seconds"},
     {"warm_system_seconds", "/warm/system_seconds"},
     {"process_minflt", "/process_minflt"},
+    {"process_seconds", "/process_seconds"},
+    {"process_system_seconds", "/process_system_seconds"},
     {"peak_rss_bytes", "/peak_rss_bytes"},
     {"start_rss_bytes", "/start_rss_bytes"},
     {"final_rss_bytes", "/final_rss_bytes"},
 };
 
-// nullopt if a repetition did not have the figure.
-std::optional<double> median(Measured const& measured, char const* pointer) {
-  std::vector<double> values;
-  for (Json const& report : measured.reports) {
-    Json const& value = report.at(Pointer(pointer));
-    if (!value.is_number()) return std::nullopt;
-    values.push_back(value.get<double>());
-  }
-  if (values.empty()) return std::nullopt;
-  std::sort(values.begin(), values.end());
-  std::size_t const middle = values.size() / 2;
-  return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+std::optional<double> figure(Measured const& measured, char const* pointer) {
+  return median(measured.reports, pointer);
 }
 
-std::optional<double> throughput(Measured const& measured) { return median(measured, "/warm/operations_per_second"); }
+std::optional<double> throughput(Measured const& measured) { return figure(measured, "/warm/operations_per_second"); }
 
 double best_peer(CaseResult const& result) {
   double best = 0;
@@ -87,7 +80,7 @@ std::string padded(std::string text, std::size_t width) {
 std::string row(Measured const& measured, double best) {
   std::string const name = padded(measured.allocator.name, 16);
   if (!measured.failure.empty()) return name + " failed: " + measured.failure + "\n";
-  auto const of = [&](char const* pointer) { return median(measured, pointer); };
+  auto const of = [&](char const* pointer) { return figure(measured, pointer); };
   std::optional<double> const warm = throughput(measured);
   return name + rate(of("/cold/operations_per_second")) + rate(warm) +
          cell(best > 0 ? scaled(warm, 1 / best) : std::nullopt, 13, 2) + cell(of("/warm/net_nanoseconds"), 9, 2) +
@@ -97,6 +90,15 @@ std::string row(Measured const& measured, double best) {
 }
 
 }  // namespace
+
+Json medians(std::vector<Json> const& reports) {
+  Json result = Json::object();
+  for (Figure const& entry : kFigures) {
+    auto const value = median(reports, entry.pointer);
+    result[entry.name] = value ? Json(*value) : Json(nullptr);
+  }
+  return result;
+}
 
 std::string to_text(CaseResult const& result) {
   std::string text = std::string("\n") + result.chosen.name + "\n" +
@@ -110,13 +112,9 @@ Json to_json(CaseResult const& result) {
   double const best = best_peer(result);
   Json rows = Json::array();
   for (Measured const& measured : result.measured) {
-    Json row = {
-        {"allocator", measured.allocator.name}, {"peer", measured.allocator.peer}, {"reports", measured.reports},
-        {"failure", measured.failure},          {"median", Json::object()},        {"ratio_to_best_peer", nullptr}};
-    for (Figure const& figure : kFigures) {
-      auto const value = median(measured, figure.pointer);
-      row["median"][figure.name] = value ? Json(*value) : Json(nullptr);
-    }
+    Json row = {{"allocator", measured.allocator.name}, {"peer", measured.allocator.peer},
+                {"reports", measured.reports},          {"failure", measured.failure},
+                {"median", medians(measured.reports)},  {"ratio_to_best_peer", nullptr}};
     auto const warm = throughput(measured);
     if (warm && best > 0) row["ratio_to_best_peer"] = *warm / best;
     rows.push_back(std::move(row));

@@ -22,6 +22,9 @@ struct CaseResult {
   std::vector<Measured> measured;
 };
 
+// The medians of all figures, by name; null where a repetition did not have it.
+nlohmann::json medians(std::vector<nlohmann::json> const& reports);
+
 std::string to_text(CaseResult const& result);
 nlohmann::json to_json(CaseResult const& result);
 

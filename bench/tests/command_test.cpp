@@ -1,8 +1,6 @@
 // The hak-bench program as its users see it: run as a child process.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -10,15 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "bench/compare/child.h"
+#include "bench/tests/hak_bench.h"
 
 namespace hakmem::bench {
 namespace {
-
-// Standard output and standard error of `hak-bench ARGUMENTS`.
-ChildResult hak_bench(std::string const& arguments, std::string const& preload = "") {
-  return run_child({"/bin/sh", "-c", std::string("exec \"") + HAK_BENCH + "\" " + arguments + " 2>&1"}, preload);
-}
 
 nlohmann::json report_of(std::string const& arguments, std::string const& preload = "") {
   ChildResult const result = hak_bench(arguments + " --json", preload);
@@ -32,13 +25,6 @@ std::vector<std::pair<std::string, std::string>> libraries() {
   std::vector<std::pair<std::string, std::string>> result;
   for (std::string name, path; lines >> name >> path;) result.emplace_back(name, path);
   return result;
-}
-
-void expect_one_line_and_failure(std::string const& arguments, std::string const& fragment) {
-  ChildResult const result = hak_bench(arguments);
-  EXPECT_NE(result.failure, "") << arguments;
-  EXPECT_NE(result.output.find(fragment), std::string::npos) << result.output;
-  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
 }
 
 double remote_share(unsigned percent) {
@@ -116,10 +102,8 @@ TEST(BenchCompare, a_library_that_is_not_the_allocator_is_refused) {
 }
 
 TEST(BenchCompare, json_and_picture_hold_every_allocator_that_is_there) {
-  std::filesystem::path const stem =
-      std::filesystem::temp_directory_path() / ("hak-bench-test-" + std::to_string(getpid()));
-  std::string const json = stem.string() + ".json";
-  std::string const png = stem.string() + ".png";
+  std::string const json = scratch(".json");
+  std::string const png = scratch(".png");
   ChildResult const result =
       hak_bench("compare --runs 1 --quick --scenarios containers --json " + json + " --png " + png);
   EXPECT_EQ(result.failure, "") << result.output;
@@ -129,9 +113,7 @@ TEST(BenchCompare, json_and_picture_hold_every_allocator_that_is_there) {
   for (nlohmann::json const& row : document["cases"][0]["results"]) {
     EXPECT_GT(row["median"]["warm_operations_per_second"], 0) << row["allocator"];
   }
-  std::string signature(4, '\0');
-  std::ifstream(png).read(signature.data(), 4);
-  EXPECT_EQ(signature, "\x89PNG");
+  EXPECT_TRUE(is_png(png));
   std::filesystem::remove(json);
   std::filesystem::remove(png);
 }

@@ -25,6 +25,7 @@ class Allocator {
  public:
   using Heap = hakmem::Heap<C>;
   using Slab = hakmem::Slab<C>;
+  using SuperSlab = hakmem::SuperSlab<C>;
 
   constexpr Allocator() noexcept = default;
 
@@ -202,7 +203,7 @@ class Allocator {
     return (!heap->attached() || heap->validate()) && global_.pool.validate() && global_.large.validate();
   }
 
-  Global<C>& global() noexcept { return global_; }
+  constexpr Global<C>& global() noexcept { return global_; }
 
  private:
   static bool is_large(void const* address) noexcept {

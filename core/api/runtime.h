@@ -51,11 +51,12 @@ class Runtime {
   using Heap = typename Core::Heap;
   // A mode that checks its client sees every call; the others only what the fast paths leave.
   static constexpr bool kFastPaths = Mode::kTrustsClient;
+  using Geo = G;
   static constexpr std::size_t kSuperSlabBytes = G::kSuperSlabBytes;
 
   static std::size_t page_bytes() noexcept { return Os::page_bytes(); }
 
-  static Core& core() noexcept { return core_; }
+  static constexpr Core& core() noexcept { return core_; }
 
   // The calling thread's heap, or Core::unattached(): enough for the fast paths and for release.
   // A reference, so that the fast paths use it where it stands.

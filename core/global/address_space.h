@@ -115,8 +115,8 @@ class AddressSpace {
 
   void collapse(std::byte* base) noexcept { collapse_huge<Os>({base, G::kSuperSlabBytes}); }
 
-  MetadataArena<C>& arena() noexcept { return arena_; }
-  Registry<C>& registry() noexcept { return registry_; }
+  constexpr MetadataArena<C>& arena() noexcept { return arena_; }
+  constexpr Registry<C>& registry() noexcept { return registry_; }
   Registry<C> const& registry() const noexcept { return registry_; }
   bool enter(std::byte* base, RegistryEntry<C> entry) noexcept { return registry_.insert(arena_, base, entry); }
 

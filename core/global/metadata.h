@@ -1,5 +1,6 @@
 // What it owns: memory for our own descriptors. It is mapped in chunks, handed out by bumping and
-// never unmapped; `ObjectPool` recycles objects of one type, so descriptors are type-stable.
+// never unmapped; `ObjectPool` recycles objects of one type, so descriptors are type-stable. Each
+// chunk starts with a record of its size, so that tools find them all.
 // Thread-safety: any thread; no lock is held while mapping.
 #pragma once
 
@@ -19,6 +20,12 @@ class MetadataArena {
   using Mutex = typename C::template Lock<LockRank::kMetadata>;
   static constexpr std::size_t kChunkBytes = 256 * kKiB;
 
+  // The head of a chunk: the one mapped before it, and its own size.
+  struct Chunk {
+    Chunk* next;
+    std::size_t bytes;
+  };
+
   constexpr MetadataArena() noexcept = default;
 
   // Zeroed memory, or null when the system has none. Domain: alignment at most a page.
@@ -28,14 +35,16 @@ class MetadataArena {
         Locked guard(lock_);
         if (void* const memory = bump(bytes, alignment)) return memory;
       }
-      std::size_t const chunk = kernels::align_up(bytes > kChunkBytes ? bytes : kChunkBytes, C::Os::page_bytes());
+      std::size_t const needed = sizeof(Chunk) + bytes + alignment;
+      std::size_t const chunk = kernels::align_up(needed > kChunkBytes ? needed : kChunkBytes, C::Os::page_bytes());
       void* const start = map(chunk);
       if (!start) return nullptr;
       // Two threads may map at once: the later chunk replaces the earlier one's rest, which is
       // at most one chunk of untouched address space.
       Locked guard(lock_);
-      cursor_ = reinterpret_cast<std::uintptr_t>(start);
-      end_ = cursor_ + chunk;
+      chunks_ = ::new (start) Chunk{chunks_, chunk};
+      cursor_ = reinterpret_cast<std::uintptr_t>(chunks_ + 1);
+      end_ = reinterpret_cast<std::uintptr_t>(chunks_) + chunk;
       mapped_bytes_ += chunk + 2 * margin();
       if (void* const memory = bump(bytes, alignment)) return memory;
     }
@@ -56,6 +65,9 @@ class MetadataArena {
   }
 
   Mutex& lock() noexcept { return lock_; }
+
+  // The place of the pointer to the newest chunk, for tools that read this memory from outside.
+  constexpr Chunk* const* chunks() const noexcept { return &chunks_; }
 
  private:
   static std::size_t margin() noexcept { return C::Mode::kMetadataInBand ? 0 : C::Os::page_bytes(); }
@@ -82,6 +94,7 @@ class MetadataArena {
   }
 
   Mutex lock_;
+  Chunk* chunks_ = nullptr;
   std::uintptr_t cursor_ = 0;
   std::uintptr_t end_ = 0;
   std::size_t mapped_bytes_ = 0;

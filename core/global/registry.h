@@ -55,6 +55,9 @@ class Registry {
 
   constexpr Registry() noexcept = default;
 
+  // The table of leaves, for tools that read this memory from outside.
+  constexpr void const* root() const noexcept { return root_; }
+
   Entry find(void const* address) const noexcept {
     auto const unit = reinterpret_cast<std::uintptr_t>(address) >> G::kSuperSlabShift;
     if (unit >> (kRootBits + kLeafBits)) return {};
