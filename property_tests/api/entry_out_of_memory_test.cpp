@@ -145,7 +145,7 @@ TYPED_TEST(ApiEntryOutOfMemory, any_one_failing_call_leaves_the_heap_valid_and_t
 
 TYPED_TEST(ApiEntryOutOfMemory, all_calls_failing_from_any_one_on_leave_the_heap_valid_and_the_blocks_intact) {
   unsigned which = 0;
-  while (which < 64 && run_under<TypeParam>({testing::kEveryCall, ~std::uint64_t{0} << which, true, ENOMEM}) > 0)
+  while (which < 64 && run_under<TypeParam>({testing::kEveryCall, ~testing::CallBits{0} << which, true, ENOMEM}) > 0)
     ++which;
   EXPECT_GT(which, 5u);
   EXPECT_LT(which, 64u);

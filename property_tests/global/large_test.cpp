@@ -186,7 +186,7 @@ TYPED_TEST(LargeBlocksOn, go_back_when_they_cannot_be_entered) {
   }
   bool refused_at_the_registry = false;
   for (unsigned k = 1; k < 5; ++k) {
-    TypeParam::set_plan({only(OsCall::kMap), ~std::uint64_t{0} << k, true, ENOMEM});
+    TypeParam::set_plan({only(OsCall::kMap), ~CallBits{0} << k, true, ENOMEM});
     if (this->allocate(3 * kMiB)) break;
     EXPECT_EQ(this->space().ledger().held_bytes, 0u);
     refused_at_the_registry |= this->space().ledger().unmap_calls != 0;
