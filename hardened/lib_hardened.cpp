@@ -2,6 +2,7 @@
 #include <cstring>
 #include <new>
 
+#include "core/api/debug_layout.h"
 #include "core/api/entry.h"
 #include "core/api/linux_process.h"
 #include "core/api/new_handler.h"

@@ -183,7 +183,7 @@ class Allocator {
     if constexpr (!Mode::kTrustsClient) {
       auto const visit = [&sound](BlockPlace const& place) { sound &= Mode::sweep(place); };
       Locked guard(global_.purger.gate());  // no SuperSlab is unmapped and no page purged meanwhile
-      for (SuperSlab<C>* super = global_.pool.all(); super; super = super->all_next) {
+      for (SuperSlab* super = global_.pool.all(); super; super = super->all_next) {
         std::uint32_t const taken = ~SlabSets::from(super->slabs.load(std::memory_order_acquire)).free & G::kAllSlabs;
         for (std::uint32_t left = taken; left != 0; left &= left - 1) {
           Slab* const slab = super->slab(static_cast<unsigned>(std::countr_zero(left)));

@@ -120,10 +120,10 @@ struct Entry {
 
   // The rest of malloc, but null leaves errno alone: the caller decides what comes next.
   static void* allocate(std::size_t bytes, Slab* dry, AllocationKind kind) noexcept {
-    Heap* const heap = Runtime::heap();
-    if (dry && heap->attached()) [[likely]]
-      return counted(core().allocate_after_miss(heap, bytes, dry));
-    return counted(Runtime::with_heap([=](Heap* any) { return core().allocate(any, bytes, kind); }));
+    bool const missed = dry && Runtime::heap()->attached();
+    return counted(Runtime::with_heap([=](Heap* heap) {
+      return missed ? core().allocate_after_miss(heap, bytes, dry) : core().allocate(heap, bytes, kind);
+    }));
   }
 
   // Domain: a valid alignment.
