@@ -85,8 +85,11 @@ struct alignas(kSlabMetaBytes) Slab {
   }
 
   std::byte* start() const noexcept;
+  // In slab 0, blocks lie behind the windows, and also where a mode tells large blocks by the low bits
+  // of their address: none may start where the SuperSlab does.
   std::size_t first_offset() const noexcept {
-    return kernels::first_block_offset<G>(block_bytes, C::Mode::kMetadataInBand && index == 0);
+    constexpr bool kReserved = C::Mode::kMetadataInBand || C::Mode::kTrustsClient;
+    return kernels::first_block_offset<G>(block_bytes, kReserved && index == 0);
   }
   Block<C>* block(unsigned number) const noexcept {
     return reinterpret_cast<Block<C>*>(start() + first_offset() + std::size_t{number} * block_bytes);

@@ -50,6 +50,7 @@ struct ModelOs {
   static OsStatus move(void*, std::size_t, std::size_t, void*) noexcept { return {OsError::kOutOfMemory, 12}; }
   static OsStatus protect_none(void*, std::size_t) noexcept { return {}; }
   static OsStatus protect_read_write(void*, std::size_t) noexcept { return {}; }
+  static OsStatus guard(void*, std::size_t) noexcept { return {}; }
   static OsStatus populate_write(void* start, std::size_t) noexcept {
     RL_ASSERT(MappedMemory::check(start));
     return {};

@@ -134,7 +134,7 @@ struct PublishModel : Model<PublishModel, 2> {
 
 // covers: M3 R2
 // states: the descriptor of a released SuperSlab gets new memory while the purger looks at it: it purges no other
-// seeded: core/global/superslab_pool.h: if (!space.enter(base, RegistryEntry<C>(super))) { => super->slabs.store(~std::uint64_t{0}, std::memory_order_release); if (!space.enter(base, RegistryEntry<C>(super))) {
+// seeded: core/global/superslab_pool.h: if (!has_records(space, super) || !space.enter(base, RegistryEntry<C>(super))) { => super->slabs.store(~std::uint64_t{0}, std::memory_order_release); if (!space.enter(base, RegistryEntry<C>(super))) {
 struct RecycleModel : Model<RecycleModel, 2> {
   Global<C> global;
   void before() {

@@ -68,6 +68,9 @@ KERNEL(unsigned, class_of_aligned_size, Word size, Word alignment) {
 KERNEL(Word, first_block_offset, Word block_bytes, bool behind_windows) {
   return kernels::first_block_offset<G>(block_bytes, behind_windows);
 }
+KERNEL(unsigned, blocks_in_span, Word span_bytes, Word first_offset, Word block_bytes, Word tail_bytes) {
+  return kernels::blocks_in_span(span_bytes, first_offset, block_bytes, tail_bytes);
+}
 KERNEL(Word, reciprocal, Word block_bytes) { return kernels::reciprocal(block_bytes); }
 KERNEL(Word, block_index, Word offset, Word reciprocal_of_block) {
   return kernels::block_index(offset, reciprocal_of_block);
