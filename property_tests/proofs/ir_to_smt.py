@@ -70,23 +70,38 @@ def flag_conditions(name, flags, width, left, right):
     return conditions
 
 
-def count_zeros(term, width, leading):
-    """Zeros from one end, by halves: whenever a half of what is left is zero, count it and go on behind it."""
-    if width & (width - 1):
-        raise Rejected(f"count of zeros in i{width}")
-    left, count, half = term, constant(0, width), width // 2
-    lets = []
-    while half:
-        ends = (width - 1, width - half) if leading else (half - 1, 0)
-        is_zero = f"(= ((_ extract {ends[0]} {ends[1]}) {left}) {constant(0, half)})"
-        shifted = f"({'bvshl' if leading else 'bvlshr'} {left} {constant(half, width)})"
-        lets.append((f"left{half}", f"(ite {is_zero} {shifted} {left})"))
-        lets.append((f"count{half}", f"(ite {is_zero} (bvadd {count} {constant(half, width)}) {count})"))
-        left, count, half = f"|left{half}|", f"|count{half}|", half // 2
-    result = f"(ite (= {term} {constant(0, width)}) {constant(width, width)} {count})"
+def count_ones(term, width):
+    bits = [f"((_ zero_extend {width - 1}) ((_ extract {i} {i}) {term}))" for i in range(width)]
+    return f"(bvadd {' '.join(bits)})"
+
+
+def with_lets(lets, result):
     for symbol, value in reversed(lets):
         result = f"(let ((|{symbol}| {value})) {result})"
     return result
+
+
+def count_leading_zeros(term, width):
+    """Sets all bits below the first one; the others are counted. z3 multiplies conditions out here."""
+    lets, smeared, distance = [], term, 1
+    while distance < width:
+        lets.append((f"smeared{distance}", f"(bvor {smeared} (bvlshr {smeared} {constant(distance, width)}))"))
+        smeared, distance = f"|smeared{distance}|", distance * 2
+    lets.append(("zeros", f"(bvnot {smeared})"))
+    return with_lets(lets, count_ones("|zeros|", width))
+
+
+def count_trailing_zeros(term, width):
+    """By halves: whenever the lower half of what is left is zero, counts it and goes on behind it."""
+    if width & (width - 1):
+        raise Rejected(f"count of zeros in i{width}")
+    lets, left, count, half = [], term, constant(0, width), width // 2
+    while half:
+        is_zero = f"(= ((_ extract {half - 1} 0) {left}) {constant(0, half)})"
+        lets.append((f"left{half}", f"(ite {is_zero} (bvlshr {left} {constant(half, width)}) {left})"))
+        lets.append((f"count{half}", f"(ite {is_zero} (bvadd {count} {constant(half, width)}) {count})"))
+        left, count, half = f"|left{half}|", f"|count{half}|", half // 2
+    return with_lets(lets, f"(ite (= {term} {constant(0, width)}) {constant(width, width)} {count})")
 
 
 class Function:
@@ -269,12 +284,11 @@ class Function:
             left, right = arguments
             return f"(ite ({LIMIT[name]} {left} {right}) {left} {right})"
         if name == "ctpop":
-            bits = [f"((_ zero_extend {width - 1}) ((_ extract {i} {i}) {arguments[0]}))" for i in range(width)]
-            return f"(bvadd {' '.join(bits)})"
+            return count_ones(arguments[0], width)
         if name in ("ctlz", "cttz"):
             if match[3].endswith("true"):
                 self.require(f"(not (= {arguments[0]} {constant(0, width)}))")
-            return count_zeros(arguments[0], width, leading=name == "ctlz")
+            return (count_leading_zeros if name == "ctlz" else count_trailing_zeros)(arguments[0], width)
         raise Rejected("unknown call")
 
     def phi(self, text):
@@ -285,11 +299,6 @@ class Function:
         term = operand(sources[-1][0], width)
         for value, source in sources[-2::-1]:
             term = f"(ite |edge {source} {here}| {operand(value, width)} {term})"
-        return term
-
-    def wrapped(self, term):
-        for symbol, value in reversed(self.lets):
-            term = f"(let ((|{symbol}| {value})) {term})"
         return term
 
     def smt(self):
@@ -306,8 +315,8 @@ class Function:
         if self.width == 1:
             result, sort = f"(= {result} #b1)", "Bool"
         head = f"({' '.join(signature)})"
-        return (f"(define-fun {self.name} {head} {sort} {self.wrapped(result)})\n"
-                f"(define-fun {self.name}.defined {head} Bool {self.wrapped(conjunction(self.defined))})\n")
+        return (f"(define-fun {self.name} {head} {sort} {with_lets(self.lets, result)})\n"
+                f"(define-fun {self.name}.defined {head} Bool {with_lets(self.lets, conjunction(self.defined))})\n")
 
 
 def translate(text):
