@@ -77,6 +77,12 @@ class FaultyOs {
     state_.skipped_ms += ms;
   }
 
+  // What the system says of mappings from now on, instead of the truth.
+  static void set_mappings(std::size_t now, std::size_t most) {
+    std::scoped_lock const held(mutex_);
+    state_.mappings = Mappings{true, now, most};
+  }
+
   static std::uint64_t calls(OsCall call) { return read(state_.calls[static_cast<unsigned>(call)]); }
   static std::uint64_t calls() { return read(state_.log).size(); }
   static std::vector<OsCall> log() { return read(state_.log); }
@@ -155,8 +161,14 @@ class FaultyOs {
     Under::touch(address);
   }
   static void name(void* address, std::size_t bytes, char const* text) noexcept { Under::name(address, bytes, text); }
-  static std::size_t mappings() noexcept { return Under::mappings(); }
-  static std::size_t mappings_max() noexcept { return Under::mappings_max(); }
+  static std::size_t mappings() noexcept {
+    auto const told = read(state_.mappings);
+    return told.set ? told.now : Under::mappings();
+  }
+  static std::size_t mappings_max() noexcept {
+    auto const told = read(state_.mappings);
+    return told.set ? told.most : Under::mappings_max();
+  }
   static std::uint64_t now_ms() noexcept { return Under::now_ms() + read(state_.skipped_ms); }
   static void wait(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept { Under::wait(word, value); }
   static void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value, std::uint64_t ms) noexcept {
@@ -167,6 +179,11 @@ class FaultyOs {
   static void write(int fd, char const* text, std::size_t bytes) noexcept { Under::write(fd, text, bytes); }
 
  private:
+  struct Mappings {
+    bool set = false;
+    std::size_t now = 0;
+    std::size_t most = 0;
+  };
   struct State {
     FaultPlan plan;
     std::uint64_t numbered = 0;  // calls in plan.kinds so far
@@ -175,6 +192,7 @@ class FaultyOs {
     std::uint64_t failed = 0;
     std::uint64_t touches = 0;
     std::uint64_t skipped_ms = 0;
+    Mappings mappings;
     RangeLedger ledger;
     std::string violation;
   };

@@ -72,6 +72,7 @@ template <class C>
 void Heap<C>::populate_ahead(Span const& span, unsigned count) noexcept {
   if (global_->space.settings.prefault != PrefaultPolicy::kAhead || span.resident) return;
   unsigned const wanted = kernels::ahead_slabs(super_slabs_);
+  if (wanted == 0) return;
   unsigned const behind = span.first + count;
   std::uint32_t run = kernels::run_of_slabs(span.first, count);
   if (wanted > count && behind < G::kSlabsPerSuperSlab) run |= span.super->clean_run(behind, wanted - count);

@@ -216,8 +216,11 @@ TEST(OsLinux, a_wait_with_a_limit_ends_by_itself) {
 }
 
 TEST(OsLinux, mappings_are_counted_as_the_kernel_lists_them) {
+  // Reading the file another way may map memory, under a sanitizer at least.
   std::size_t const before = Linux::mappings();
-  EXPECT_EQ(before, kernel_mappings());
+  std::size_t const listed = kernel_mappings();
+  EXPECT_LE(before, listed);
+  EXPECT_LE(listed, Linux::mappings());
   Mapped const memory(3);
   Linux::protect_none(memory.page(1), kPage);
   EXPECT_GE(Linux::mappings(), before + 2);

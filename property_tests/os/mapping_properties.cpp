@@ -149,8 +149,9 @@ class Twins {
     // Free space on both sides: a hint at an offset in it is honoured.
     simulated_ = static_cast<std::byte*>(SimulatedOs::map(nullptr, kPages * page_, MapKind::kNormal).address);
     SimulatedOs::reset({.page_bytes = page_});
-    real_ = static_cast<std::byte*>(Linux::map(nullptr, kPages * page_, MapKind::kNormal).address);
-    Linux::unmap(real_, kPages * page_);
+    // The kernel maps downwards: what others map meanwhile lies far above the start of this range.
+    real_ = static_cast<std::byte*>(Linux::map(nullptr, kGiB, MapKind::kReserve).address);
+    Linux::unmap(real_, kGiB);
   }
   ~Twins() { Linux::unmap(real_, kPages * page_); }
 

@@ -1,0 +1,237 @@
+// What the prefault and huge-page policies do to a heap as it grows, shrinks and idles (invariants
+// M2, P1), and what happens when the process runs out of mappings.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "property_tests/kernel_view.h"
+#include "property_tests/model/allocators.h"
+#include "property_tests/model/shadow_heap.h"
+
+namespace hakmem::testing {
+namespace {
+
+using B = Build<FastMode, DefaultGeometry>;
+using G = DefaultGeometry;
+
+constexpr std::uint32_t kDelayMs = 3'600'000;  // an hour: the real clock adds next to nothing
+
+class HeapPolicy : public ::testing::Test {
+ public:
+  using Alloc = B::Alloc;
+
+  void begin(PrefaultPolicy prefault, HugePolicy huge, std::uint32_t delay_ms = kDelayMs) {
+    FaultyLinux::reset();
+    FaultyLinux::advance_ms(10 * std::uint64_t{delay_ms});
+    Settings settings;
+    settings.prefault = prefault;
+    settings.huge = huge;
+    settings.purge_delay_ms = delay_ms;
+    subject->configure(settings);
+    heap = subject->attach();
+  }
+
+  // Blocks of 1 KiB, written, in `super_slabs` SuperSlabs and a little.
+  void grow(std::size_t super_slabs) {
+    std::size_t const target = subject->statistics().super_slabs_now + super_slabs;
+    for (std::set<std::byte*> found = bases(); found.size() < target;)
+      found.insert(base_of(shadow.allocate(heap, 1024)));
+  }
+
+  void shrink(std::size_t keep_every) {
+    for (std::size_t i = shadow.blocks().size(); i-- > 0;)
+      if (i % keep_every != 0) shadow.release(heap, i);
+  }
+
+  std::set<std::byte*> bases() const {
+    std::set<std::byte*> found;
+    for (auto const& block : shadow.blocks()) found.insert(base_of(block.start));
+    return found;
+  }
+  static std::byte* base_of(void const* block) {
+    return reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(block) & ~G::kSuperSlabMask);
+  }
+
+  std::size_t resident() const {
+    std::size_t bytes = 0;
+    for (std::byte* base : bases()) bytes += kernel_resident_bytes(base, G::kSuperSlabBytes);
+    return bytes;
+  }
+
+  void pass(std::uint64_t ms) {
+    FaultyLinux::advance_ms(ms);
+    subject->global().tick();
+  }
+
+  void TearDown() override {
+    shadow.expect_all_contents();
+    EXPECT_TRUE(subject->validate(heap));
+    shadow.release_all(heap);
+    subject->detach(heap);
+    EXPECT_TRUE(all_given_back(*subject));
+  }
+
+  static std::uint64_t calls(OsCall call) { return FaultyLinux::calls(call); }
+
+  std::unique_ptr<Alloc> subject = std::make_unique<Alloc>();
+  Alloc::Heap* heap = nullptr;
+  ShadowHeap<Alloc> shadow{*subject};
+};
+
+TEST_F(HeapPolicy, off_populates_nothing) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kNever);
+  grow(12);
+  EXPECT_EQ(calls(OsCall::kPopulateWrite), 0u);
+}
+
+TEST_F(HeapPolicy, populate_makes_a_super_slab_resident_when_a_heap_takes_it) {
+  begin(PrefaultPolicy::kPopulate, HugePolicy::kNever);
+  shadow.allocate(heap, 64);
+  EXPECT_EQ(resident(), G::kSuperSlabBytes);
+  EXPECT_EQ(calls(OsCall::kPopulateWrite), 1u);
+}
+
+TEST_F(HeapPolicy, ahead_leaves_a_small_heap_alone) {
+  begin(PrefaultPolicy::kAhead, HugePolicy::kNever);
+  grow(6);
+  EXPECT_EQ(calls(OsCall::kPopulateWrite), 0u);
+}
+
+TEST_F(HeapPolicy, ahead_populates_a_growing_heap_in_stretches_and_holds_one_of_them_at_most) {
+  begin(PrefaultPolicy::kAhead, HugePolicy::kNever);
+  grow(40);
+  auto const books = subject->statistics();
+  EXPECT_EQ(books.prefault_populated_bytes, books.prefault_asked_bytes);
+  EXPECT_GT(books.prefault_populated_bytes, 24 * G::kSuperSlabBytes);
+  // One slab a call up to 16 SuperSlabs, two up to 32, then four.
+  EXPECT_NEAR(static_cast<double>(calls(OsCall::kPopulateWrite)), (8 + 16 / 2 + 8 / 4) * G::kSlabsPerSuperSlab, 16);
+  // Live blocks, metadata windows, the tail of each slab, and one stretch.
+  EXPECT_LT(resident(),
+            shadow.live_bytes() * 21 / 20 + kernels::ahead_slabs(40) * G::kSlabBytes + G::kSuperSlabBytes / 8);
+}
+
+TEST_F(HeapPolicy, what_was_populated_ahead_is_zero_and_goes_back_when_nobody_takes_it) {
+  begin(PrefaultPolicy::kAhead, HugePolicy::kNever);
+  grow(33);
+  std::size_t const before = resident();
+  pass(1);
+  pass(kDelayMs + 1);
+  pass(kDelayMs + 1);
+  EXPECT_LT(resident() + G::kSlabBytes, before) << "slabs populated and not used";
+  for (int i = 0; i < 1000; ++i) shadow.allocate_zeroed(heap, 1024);  // checks that they are
+}
+
+TEST_F(HeapPolicy, a_refused_populate_fails_no_allocation) {
+  begin(PrefaultPolicy::kAhead, HugePolicy::kNever);
+  FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kPopulateWrite)));
+  grow(12);
+  auto const books = subject->statistics();
+  EXPECT_GT(books.prefault_asked_bytes, 0u);
+  EXPECT_EQ(books.prefault_populated_bytes, 0u);
+  FaultyLinux::set_plan({});
+}
+
+TEST_F(HeapPolicy, background_prepares_what_heaps_take_and_purges_what_they_leave) {
+  constexpr std::uint32_t kShortMs = 40;  // a round ends in a sleep of a quarter of it
+  begin(PrefaultPolicy::kBackground, HugePolicy::kNever, kShortMs);
+  EXPECT_FALSE(subject->wants_helper()) << "before anything was mapped";
+  grow(3);
+  EXPECT_TRUE(subject->wants_helper());
+  EXPECT_EQ(calls(OsCall::kPopulateWrite), 0u) << "not on the program's way";
+  subject->help();
+  EXPECT_EQ(subject->statistics().super_slabs_warm_now, 3u) << "as many as were taken";
+  EXPECT_EQ(subject->statistics().prefault_populated_bytes, 3 * G::kSuperSlabBytes);
+  grow(2);
+  EXPECT_EQ(subject->statistics().prefault_populated_bytes, 3 * G::kSuperSlabBytes) << "taken from the warm ones";
+  subject->help();
+  FaultyLinux::advance_ms(2 * kShortMs);
+  subject->help();
+  EXPECT_EQ(subject->statistics().super_slabs_warm_now, 0u) << "nobody wanted them";
+}
+
+TEST_F(HeapPolicy, background_prepares_a_bounded_number_at_once) {
+  begin(PrefaultPolicy::kBackground, HugePolicy::kNever, 40);
+  grow(9);
+  subject->help();
+  EXPECT_EQ(subject->statistics().super_slabs_warm_now, 4u);
+}
+
+TEST_F(HeapPolicy, advice_for_huge_pages_comes_with_the_mapping) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kAdvise);
+  grow(3);
+  EXPECT_EQ(calls(OsCall::kAdviseHuge), calls(OsCall::kMap) - 1) << "each batch of SuperSlabs, not the metadata";
+}
+
+TEST_F(HeapPolicy, part_of_a_huge_super_slab_is_purged_only_without_the_advice) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kAdvise);
+  grow(4);
+  shrink(200);  // no slab is empty of the rest, or every one is: blocks lie in order
+  pass(1);
+  pass(kDelayMs + 1);
+  pass(kDelayMs + 1);
+  ASSERT_GT(calls(OsCall::kPurge), 0u);
+  std::uint64_t last_purge = 0, first_no_huge = ~std::uint64_t{0};
+  auto const log = FaultyLinux::log();
+  for (std::uint64_t i = 0; i < log.size(); ++i) {
+    if (log[i] == OsCall::kAdviseNoHuge) first_no_huge = std::min(first_no_huge, i);
+    if (log[i] == OsCall::kPurge) last_purge = i;
+  }
+  EXPECT_LT(first_no_huge, last_purge);
+}
+
+TEST_F(HeapPolicy, a_super_slab_gets_its_advice_back_when_all_of_it_was_purged) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kAdvise);
+  grow(4);
+  shrink(200);
+  pass(1);
+  pass(kDelayMs + 1);
+  pass(kDelayMs + 1);
+  ASSERT_GT(calls(OsCall::kAdviseNoHuge), 0u);
+  std::uint64_t const before = calls(OsCall::kAdviseHuge);
+  shadow.release_all(heap);
+  pass(kDelayMs + 1);
+  pass(kDelayMs + 1);
+  EXPECT_GT(calls(OsCall::kAdviseHuge), before);
+}
+
+TEST_F(HeapPolicy, near_the_limit_of_mappings_huge_pages_stay_whole) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kAdvise);
+  FaultyLinux::set_mappings(10, 4);
+  grow(4);
+  shrink(200);
+  pass(1);
+  pass(kDelayMs + 1);
+  pass(kDelayMs + 1);
+  EXPECT_EQ(calls(OsCall::kAdviseNoHuge), 0u);
+}
+
+TEST_F(HeapPolicy, collapse_makes_a_super_slab_huge_once_when_it_is_used_up) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kCollapse);
+  grow(5);
+  EXPECT_EQ(calls(OsCall::kCollapseHuge), 4u) << "all but the last";
+}
+
+TEST_F(HeapPolicy, a_mapping_refused_at_the_limit_names_it_once) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kNever);
+  FaultyLinux::set_mappings(65530, 65530);
+  FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kMap)));
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(subject->allocate(heap, 64), nullptr);
+  EXPECT_EQ(subject->allocate(heap, 64 * kMiB), nullptr);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "hakmem: out of memory: the process has as many mappings as vm.max_map_count allows\n");
+  FaultyLinux::set_plan({});
+}
+
+TEST_F(HeapPolicy, a_mapping_refused_for_want_of_memory_says_nothing_of_mappings) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kNever);
+  FaultyLinux::set_mappings(40, 65530);
+  FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kMap)));
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(subject->allocate(heap, 64), nullptr);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  FaultyLinux::set_plan({});
+}
+
+}  // namespace
+}  // namespace hakmem::testing
