@@ -84,6 +84,9 @@ struct Header {
   std::uint64_t seal = 0;
   bool operator==(Header const&) const = default;
 
+  // Set in every seal: a byte of text or a zero that is written over one is always found.
+  static constexpr std::uint64_t kNeitherTextNorZero = 0x8080808080808080;
+
   static Header load(std::byte const* place) noexcept {
     auto const* const words = reinterpret_cast<std::uint64_t const volatile*>(place);
     return {words[0], words[1]};
@@ -95,7 +98,9 @@ struct Header {
   }
 
   static Header of_live(std::uint64_t word, std::byte const* place) noexcept {
-    return {word, mix(word ^ secrets.seal_keys[0], reinterpret_cast<std::uintptr_t>(place) ^ secrets.seal_keys[1])};
+    std::uint64_t const seal =
+        mix(word ^ secrets.seal_keys[0], reinterpret_cast<std::uintptr_t>(place) ^ secrets.seal_keys[1]);
+    return {word, seal | kNeitherTextNorZero};
   }
   static std::uint64_t seal_of_free(std::byte const* start) noexcept { return of_live(0, start).seal; }
 };
