@@ -86,10 +86,9 @@ class Allocator {
   void release(Heap* heap, void* address, [[maybe_unused]] Claim const& claim = {}) noexcept {
     if (!address) return;
     if constexpr (!Mode::kTrustsClient) return release_checked(heap, ClientPtr(address), claim);
-    if (!is_large(address)) return heap->release(head_of(address), address);
-    LargeBlock* const large = find_large(address);
-    VERIFY(large, "free(): the address belongs to no block");
-    global_.large.release(global_.space, large, Os::now_ms());
+    if (!is_large(address)) [[likely]]
+      return heap->release(global_.space.registry(), address);
+    release_large(address);
   }
 
   // A block with the same contents up to min(old, new) bytes; null: no memory, the old one stays.
@@ -243,7 +242,7 @@ class Allocator {
     if (!Mode::admit(place, pointer, claim)) return;
     if (place.where == BlockPlace::Where::kLarge)
       return global_.large.release(global_.space, find_large(place.start), Os::now_ms());
-    if (!heap->attached()) return heap->release(head_of(place.start), place.start);
+    if (!heap->attached()) return heap->release(global_.space.registry(), place.start);
     pass_gate(heap, place);
   }
 
@@ -251,7 +250,7 @@ class Allocator {
   void pass_gate(Heap* heap, BlockPlace const& place) noexcept {
     auto& gate = heap->reuse_gate();
     gate.put(place.start, place.bytes);
-    while (void* const block = gate.take_excess()) heap->release(head_of(block), block);
+    while (void* const block = gate.take_excess()) heap->release(global_.space.registry(), block);
   }
 
   void* reallocate_checked(Heap* heap, ClientPtr pointer, std::size_t bytes) noexcept {
@@ -274,6 +273,12 @@ class Allocator {
     return Mode::inspect(place, pointer, "malloc_usable_size()") ? Mode::client_bytes(place) : 0;
   }
 
+  [[gnu::noinline]] void release_large(void* address) noexcept {
+    LargeBlock* const large = find_large(address);
+    VERIFY(large, "free(): the address belongs to no block");
+    global_.large.release(global_.space, large, Os::now_ms());
+  }
+
   void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
     std::size_t const least = bytes == 0 ? 1 : bytes;
     if constexpr (!Mode::kTrustsClient) alignment = kMinAlignment;  // the mode places what it padded
@@ -293,7 +298,7 @@ class Allocator {
     }
     Slab* const head = head_of(address);
     std::size_t const have = head->block_bytes;
-    bool const own_single = head->owner.load(std::memory_order_relaxed) == heap && head->state == SlabState::kSingle;
+    bool const own_single = head->owner() == heap && head->state == SlabState::kSingle;
     if (own_single && bytes > G::kClassMax && bytes <= G::kMediumMax)
       return heap->resize_single(head, bytes) ? address : nullptr;
     return bytes <= have && (bytes > have / 2 || have <= 2 * G::kQuantum) ? address : nullptr;

@@ -34,6 +34,7 @@ struct DebugLayout {
   std::uint64_t slab_record_bytes;
   std::uint64_t window_bytes;        // in band: one window
   std::uint64_t windows_bytes;       // all of them, at the start of the SuperSlab; 0: out of line
+  std::uint64_t reserved_bytes;      // in band: all metadata at the start of the SuperSlab
   std::uint64_t slab_block_bytes;    // in slab metadata: 32 bits
   std::uint64_t slab_head_distance;  // 8 bits
 
@@ -65,6 +66,7 @@ consteval DebugLayout debug_layout() noexcept {
       .slab_record_bytes = sizeof(Slab),
       .window_bytes = Super::kInBand ? G::kWindowBytes : 0,
       .windows_bytes = Super::kInBand ? G::kWindowsBytes : 0,
+      .reserved_bytes = Super::kInBand ? G::kReservedBytes : 0,
       .slab_block_bytes = offsetof(Slab, block_bytes),
       .slab_head_distance = offsetof(Slab, head_distance),
       .large_base = offsetof(LargeBlock, base),

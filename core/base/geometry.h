@@ -21,6 +21,8 @@ inline constexpr std::size_t kMaxAlignment = kGiB;
 
 // One slab's metadata: exactly one cache line (see core/slab/slab.h).
 inline constexpr std::size_t kSlabMetaBytes = 64;
+// What other threads read of a slab (see SlabTitle there).
+inline constexpr std::size_t kSlabTitleBytes = 16;
 
 constexpr unsigned log2_exact(std::size_t value) noexcept {
   unsigned bits = 0;
@@ -40,6 +42,7 @@ struct DefaultShape {
   static constexpr std::size_t kMediumMax = 1 * kMiB;   // a span of slabs holds one block
   static constexpr std::size_t kDirectMax = 2 * kKiB;   // found without computing the class
   static constexpr std::size_t kCarveBytes = 4 * kKiB;  // carved at once: how far the heap runs ahead of use
+  static constexpr std::size_t kOutboxBytes = 16 * kKiB;  // freed for one other heap before they are sent
   static constexpr unsigned kColours = 8;
 };
 
@@ -55,6 +58,7 @@ struct TinyShape {
   static constexpr std::size_t kMediumMax = 16 * kKiB;
   static constexpr std::size_t kDirectMax = 1 * kKiB;
   static constexpr std::size_t kCarveBytes = 1 * kKiB;
+  static constexpr std::size_t kOutboxBytes = 4 * kKiB;
   static constexpr unsigned kColours = 2;
 };
 
@@ -65,6 +69,7 @@ struct Geometry : Shape {
   using Shape::kColours;
   using Shape::kDirectMax;
   using Shape::kMediumMax;
+  using Shape::kOutboxBytes;
   using Shape::kQuantum;
   using Shape::kSlabBytes;
   using Shape::kSlabsPerSuperSlab;
@@ -88,6 +93,9 @@ struct Geometry : Shape {
   // a 2 MiB boundary would put the metadata of all of them into the same few cache sets.
   static constexpr std::size_t kWindowBytes = kSlabsPerSuperSlab * kSlabMetaBytes;
   static constexpr std::size_t kWindowsBytes = kWindowBytes * kColours;
+  // The titles follow, in windows of their own; blocks of slab 0 start behind them.
+  static constexpr std::size_t kTitlesBytes = kSlabsPerSuperSlab * kSlabTitleBytes * kColours;
+  static constexpr std::size_t kReservedBytes = kWindowsBytes + kTitlesBytes;
 
   // All slabs of a SuperSlab, as the set bits of one word.
   static constexpr std::uint32_t kAllSlabs = static_cast<std::uint32_t>((std::uint64_t{1} << kSlabsPerSuperSlab) - 1);
@@ -96,7 +104,7 @@ struct Geometry : Shape {
   static_assert((std::size_t{1} << kSuperSlabShift) == kSuperSlabBytes, "a SuperSlab is a power of two");
   static_assert(kSlabsPerSuperSlab <= 32, "the slab set of a SuperSlab is one 32-bit word");
   static_assert(kQuantum % kMinAlignment == 0, "every class keeps the minimum alignment");
-  static_assert(kWindowsBytes < kSlabBytes, "slab 0 has room for blocks behind the metadata windows");
+  static_assert(kReservedBytes < kSlabBytes, "slab 0 has room for blocks behind the metadata");
   static_assert(kMediumMax <= kSuperSlabBytes / 2, "two medium blocks fit into a SuperSlab");
   static_assert(kDirectMax <= kSmallMax && kSmallMax <= kClassMax && kClassMax <= kMediumMax, "sizes are ordered");
   static_assert(kDirectMax % kQuantum == 0, "the direct table ends on a class");

@@ -96,11 +96,11 @@ constexpr unsigned class_of_aligned_size(Word size, Word alignment) noexcept {
 
 // --- blocks in a span -----------------------------------------------------------------------
 
-// Offset of the first block: behind the metadata windows in slab 0, and a multiple of the block
-// size, so that natural alignment holds there too.
+// Offset of the first block: behind the metadata in slab 0, and a multiple of the block size, so that
+// natural alignment holds there too.
 template <class G>
-constexpr Word first_block_offset(Word block_bytes, bool behind_windows) noexcept {
-  return behind_windows ? (G::kWindowsBytes + block_bytes - 1) / block_bytes * block_bytes : 0;
+constexpr Word first_block_offset(Word block_bytes, bool behind_metadata) noexcept {
+  return behind_metadata ? (G::kReservedBytes + block_bytes - 1) / block_bytes * block_bytes : 0;
 }
 
 // Blocks in a span of `span_bytes` whose first block lies at `first_offset`; one that fills its

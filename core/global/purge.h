@@ -107,12 +107,12 @@ class Purger {
       unsigned const count = static_cast<unsigned>(std::countr_one(slabs >> first));
       std::uint32_t const run = kernels::run_of_slabs(first, count);
       // In band, slab 0 starts with the metadata of its neighbours.
-      bool const windows = SuperSlab<C>::kInBand && first == 0;
-      std::size_t const skip = windows ? kernels::align_up(G::kWindowsBytes, Os::page_bytes()) : 0;
+      bool const metadata = SuperSlab<C>::kInBand && first == 0;
+      std::size_t const skip = metadata ? kernels::align_up(G::kReservedBytes, Os::page_bytes()) : 0;
       std::size_t const bytes = count * G::kSlabBytes;
       if (skip >= bytes || space.purge(base + first * G::kSlabBytes + skip, bytes - skip)) {
-        // Where a page reaches beyond the windows, the start of slab 0 stays as it was.
-        clean |= skip > G::kWindowsBytes ? run & ~1u : run;
+        // Where a page reaches beyond the metadata, the start of slab 0 stays as it was.
+        clean |= skip > G::kReservedBytes ? run & ~1u : run;
       }
       slabs &= ~run;
     }

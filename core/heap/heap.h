@@ -69,13 +69,11 @@ class alignas(128) Heap {
                                                  void* address) noexcept requires SuperSlab<C>::kInBand {
     if (kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes)) [[unlikely]]
       return false;
-    Slab<C>* const slab = SuperSlab<C>::in_band_slab_of(address);
-    Heap* const owner = slab->owner.load(std::memory_order_relaxed);
-    if (owner == mine) [[likely]] {
-      push(slab, static_cast<Block<C>*>(address));
-      return true;
-    }
-    return false;
+    typename SuperSlab<C>::InBand const place(address);
+    if (place.title()->owner.load(std::memory_order_relaxed) != mine) [[unlikely]]
+      return false;
+    push(place.slab(), static_cast<Block<C>*>(address));
+    return true;
   }
 
   // --- everything else (heap_slow.h, heap_validate.h) ----------------------------------------------------------
@@ -85,11 +83,27 @@ class alignas(128) Heap {
   // After pop() found nothing in `dry`, the active slab for `size`.
   void* allocate_after_miss(std::size_t size, Slab<C>* dry) noexcept;
   void* allocate_aligned(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
-  // Any block but a large one, of any heap, given with the head of its span.
-  void release(Slab<C>* head, void* address) noexcept;
+  // Any block but a large one, of any heap.
+  void release(Registry<C> const& registry, void* address) noexcept;
   // Extends or cuts a span of one block where it stands; false: unchanged.
   bool resize_single(Slab<C>* head, std::size_t size) noexcept;
 
+  // The title of the slab that an address lies in. Domain: inside a SuperSlab.
+  static SlabTitle<C>& title_of(Registry<C> const& registry, void const* address) noexcept {
+    if constexpr (SuperSlab<C>::kInBand) return *typename SuperSlab<C>::InBand(address).title();
+    SuperSlab<C>* const super = registry.find(address).super_slab();
+    VERIFY(super, "the address belongs to no block");
+    auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
+    return super->title(static_cast<unsigned>(offset >> G::kSlabShift));
+  }
+  // That of the span. Domain: the address of a block.
+  static SlabTitle<C>& title_of_span(Registry<C> const& registry, void* address) noexcept {
+    SlabTitle<C>& title = title_of(registry, address);
+    if (title.owner.load(std::memory_order_relaxed)) [[likely]]
+      return title;
+    std::size_t const distance = slab_of(registry, address)->head_distance * G::kSlabBytes;
+    return title_of(registry, static_cast<std::byte*>(address) - distance);
+  }
   // The metadata of the slab that an address lies in. Domain: inside a SuperSlab.
   static Slab<C>* slab_of(Registry<C> const& registry, void const* address) noexcept {
     if constexpr (SuperSlab<C>::kInBand) return SuperSlab<C>::in_band_slab_of(address);

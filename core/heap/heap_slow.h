@@ -135,22 +135,26 @@ void Heap<C>::set_active(unsigned index, Slab<C>* slab) noexcept {
 // --- release -----------------------------------------------------------------------------------
 
 template <class C>
-void Heap<C>::release(Slab<C>* head, void* address) noexcept {
-  Heap* const owner = head->owner.load(std::memory_order_relaxed);
-  VERIFY(owner, "free(): the address belongs to no block");
+void Heap<C>::release(Registry<C> const& registry, void* address) noexcept {
   auto* const block = static_cast<Block<C>*>(address);
-  if (owner == this) return push(head, block);
-  if (attached()) return outbox_.put(owner, block, head->block_bytes);
-  BlockChain<C> chain;
-  chain.push(block);
-  owner->inbox().push(chain);
+  SlabTitle<C> const& title = title_of_span(registry, address);
+  Heap* const owner = title.owner.load(std::memory_order_relaxed);
+  VERIFY(owner, "free(): the address belongs to no block");
+  if (owner == this) return push(slab_of(registry, address)->head(), block);
+  if (attached()) return outbox_.put(owner, block, title.size_class);
+  owner->inbox().push(alone(block));
 }
 
 template <class C>
 void Heap<C>::drain_inbox() noexcept {
+  Registry<C> const& registry = global_->space.registry();
   for (Block<C>* block = inbox_.take_all(); block;) {
     Block<C>* const following = block->next();
-    push(slab_of(global_->space.registry(), block)->head(), block);
+    Slab<C>* const head = slab_of(registry, block)->head();
+    Parcel<C>(block, head->block_bytes).unpack([&registry](Block<C>* carried) {
+      push(slab_of(registry, carried)->head(), carried);
+    });
+    push(head, block);
     block = following;
   }
 }
@@ -158,7 +162,7 @@ void Heap<C>::drain_inbox() noexcept {
 // Who owns the slab is read again: the fast path of free keeps nothing in registers for this.
 template <class C>
 [[gnu::noinline]] void Heap<C>::counted_down(Slab<C>* slab) noexcept {
-  slab->owner.load(std::memory_order_relaxed)->change_state(slab);
+  slab->owner()->change_state(slab);
 }
 
 template <class C>
@@ -257,7 +261,9 @@ Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, 
   head->zeroed = span.zeroed;
   head->state = SlabState::kPartial;
   mark_span(head);
-  head->owner.store(this, std::memory_order_relaxed);
+  SlabTitle<C>& title = span.super->title(span.first);
+  title.size_class = head->size_class;
+  title.owner.store(this, std::memory_order_relaxed);
   return head;
 }
 
@@ -269,6 +275,7 @@ void Heap<C>::mark_span(Slab<C>* head) noexcept {
     slab->super = head->super;
     slab->index = static_cast<std::uint8_t>(head->index + distance);
     slab->head_distance = static_cast<std::uint8_t>(distance);
+    ::new (&head->super->title(slab->index)) SlabTitle<C>();
   }
 }
 
@@ -279,6 +286,7 @@ void Heap<C>::retire_span(Slab<C>* head) noexcept {
     bins_[head->size_class].growing = nullptr;
   if constexpr (!C::Mode::kTrustsClient) Resolver<C>::for_each_block(head, &C::Mode::sweep);
   std::uint32_t const run = kernels::run_of_slabs(head->index, head->slabs);
+  super->title(head->index).owner.store(nullptr, std::memory_order_relaxed);
   for (unsigned i = head->slabs; i-- > 0;) (head + i)->retire();
   super->return_run(run);
   list_available(super);

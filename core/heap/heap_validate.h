@@ -43,11 +43,11 @@ bool Heap<C>::validate_super_slab(SuperSlab<C>* super, Census& census) noexcept 
 
 template <class C>
 bool Heap<C>::validate_span(Slab<C>* head) noexcept {
-  if (head->owner.load(std::memory_order_relaxed) != this || head->head_distance != 0) return false;
+  if (head->owner() != this || head->head_distance != 0) return false;
   for (unsigned distance = 1; distance < head->slabs; ++distance) {
     Slab<C> const& slab = head[distance];
     if (slab.head_distance != distance || slab.state != SlabState::kNone) return false;
-    if (slab.owner.load(std::memory_order_relaxed) != nullptr) return false;
+    if (slab.owner() != nullptr) return false;
   }
   return head->validate();
 }

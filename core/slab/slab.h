@@ -2,7 +2,7 @@
 //
 // A *span* is one slab or several in a row, cut into blocks of one class (or into one single
 // block). Its metadata is that of its first slab, the head; the others only say how far back the
-// head is, and have no owner, so that the fast path of free never matches them.
+// head is.
 //
 // Accounting (invariant A3), with used = blocks held by clients or travelling in an outbox or
 // inbox, and listed = length of `free`:
@@ -14,8 +14,8 @@
 //     single   1                          zero: the one block came back
 // malloc adds one, free subtracts one; nothing else is counted.
 //
-// Thread-safety: owner-thread only, but `owner`, `head_distance` and the geometry of the span
-// (block_bytes, super) may be read by any thread that holds a block of it: they are written before
+// Thread-safety: owner-thread only, but `head_distance` and the geometry of the span (block_bytes,
+// super) may be read by any thread that holds a block of it: they are written before
 // the first block is handed out and stay until the last one is back.
 #pragma once
 
@@ -43,6 +43,17 @@ enum class SlabState : std::uint8_t {
   kSingle,   // one block
 };
 
+// What threads that free a block of another heap read of its slab. It lies apart from the rest, which
+// the owner keeps writing: nobody waits for the other's cache line.
+template <class C>
+struct alignas(kSlabTitleBytes) SlabTitle {
+  // Null where no span starts: the slab is free, or belongs to the span of a slab before it.
+  // protocol: written by the owner when it makes or retires the span, read relaxed by any thread
+  // that holds a block; the client's own hand-over of the block orders the two.
+  typename C::template Atomic<Heap<C>*> owner{nullptr};
+  std::uint8_t size_class = 0;  // kClassCount: a span of one block
+};
+
 template <class C>
 struct alignas(kSlabMetaBytes) Slab {
   using G = typename C::Geo;
@@ -50,9 +61,6 @@ struct alignas(kSlabMetaBytes) Slab {
   Block<C>* free = nullptr;
   std::uint32_t countdown = 0;
   std::uint32_t block_bytes = 0;
-  // protocol: written by the owner when it makes or retires the span, read relaxed by any thread
-  // that holds a block; the client's own hand-over of the block orders the two.
-  typename C::template Atomic<Heap<C>*> owner{nullptr};
   SuperSlab<C>* super = nullptr;
   Slab* next = nullptr;  // in its bin's queue
   Slab* prev = nullptr;
@@ -84,8 +92,9 @@ struct alignas(kSlabMetaBytes) Slab {
     }
   }
 
+  Heap<C>* owner() const noexcept;
   std::byte* start() const noexcept;
-  // In slab 0, blocks lie behind the windows, and also where a mode tells large blocks by the low bits
+  // In slab 0, blocks lie behind the metadata, and also where a mode tells large blocks by the low bits
   // of their address: none may start where the SuperSlab does.
   std::size_t first_offset() const noexcept {
     constexpr bool kReserved = C::Mode::kMetadataInBand || C::Mode::kTrustsClient;
@@ -124,7 +133,6 @@ struct alignas(kSlabMetaBytes) Slab {
     if constexpr (C::Mode::kMetadataInBand) {
       ::new (this) Slab();
     } else {
-      owner.store(nullptr, std::memory_order_relaxed);
       state = SlabState::kNone;
       free = nullptr;
       countdown = 0;

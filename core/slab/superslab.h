@@ -37,6 +37,7 @@ struct SlabStorage {
   static constexpr std::size_t kRecordsPerSlab = C::Geo::kSlabBytes / C::Geo::kQuantum;
   static constexpr std::size_t kRecordBytes = kRecordsPerSlab * C::Geo::kSlabsPerSuperSlab * sizeof(BlockRecord);
   Slab<C> slabs[C::Geo::kSlabsPerSuperSlab];
+  SlabTitle<C> titles[C::Geo::kSlabsPerSuperSlab];
   BlockRecord* records = nullptr;  // mapped with the first use of the descriptor
 };
 template <class C>
@@ -75,16 +76,35 @@ struct SuperSlab {
       return &storage.slabs[index];
   }
 
-  static Slab<C>* in_band_slab_of(void const* address) noexcept {
-    auto const bits = reinterpret_cast<std::uintptr_t>(address);
-    std::uintptr_t const base_bits = bits & ~std::uintptr_t{G::kSuperSlabMask};
-    std::uintptr_t const offset =
-        (bits >> (G::kSlabShift - log2_exact(kSlabMetaBytes))) & (G::kWindowsBytes - kSlabMetaBytes);
-    return reinterpret_cast<Slab<C>*>(base_bits + offset);
+  // Where an address in a SuperSlab has its metadata in band: one shift and one mask give the offset
+  // of the title, and a multiple of it that of the slab.
+  class InBand {
+   public:
+    explicit InBand(void const* address) noexcept {
+      auto const bits = reinterpret_cast<std::uintptr_t>(address);
+      base_ = reinterpret_cast<std::byte*>(bits & ~std::uintptr_t{G::kSuperSlabMask});
+      offset_ = (bits >> (G::kSlabShift - log2_exact(kSlabTitleBytes))) & (G::kTitlesBytes - kSlabTitleBytes);
+    }
+    SlabTitle<C>* title() const noexcept { return reinterpret_cast<SlabTitle<C>*>(base_ + offset_ + G::kWindowsBytes); }
+    Slab<C>* slab() const noexcept {
+      return reinterpret_cast<Slab<C>*>(base_ + offset_ * (kSlabMetaBytes / kSlabTitleBytes));
+    }
+
+   private:
+    std::byte* base_;
+    std::uintptr_t offset_;
+  };
+  static Slab<C>* in_band_slab_of(void const* address) noexcept { return InBand(address).slab(); }
+
+  SlabTitle<C>& title(unsigned index) noexcept {
+    if constexpr (kInBand)
+      return *InBand(base + std::size_t{index} * G::kSlabBytes).title();
+    else
+      return storage.titles[index];
   }
 
   // Takes `count` free slabs in a row that start at a multiple of `step`, dirty (resident) ones
-  // first. `whole`: the run must not be slab 0, which carries the windows (a longer run never is).
+  // first. `whole`: the run must not be slab 0, which carries the metadata (a longer run never is).
   // Returns the index or kNoRun; `zeroed` says whether the run is known to read as zero.
   unsigned take_run(unsigned count, unsigned step, bool whole, bool& zeroed) noexcept {
     std::uint64_t word = slabs.load(std::memory_order_relaxed);
@@ -143,6 +163,11 @@ struct SuperSlab {
     slabs.fetch_or(SlabSets{run, 0}.word(), std::memory_order_release);
   }
 };
+
+template <class C>
+Heap<C>* Slab<C>::owner() const noexcept {
+  return super->title(index).owner.load(std::memory_order_relaxed);
+}
 
 template <class C>
 std::byte* Slab<C>::start() const noexcept {

@@ -43,15 +43,15 @@ class BaseSlabLayout : public ::testing::Test {};
 using Geometries = ::testing::Types<DefaultGeometry, TinyGeometry>;
 TYPED_TEST_SUITE(BaseSlabLayout, Geometries);
 
-TYPED_TEST(BaseSlabLayout, first_block_lies_behind_the_windows_and_keeps_natural_alignment) {
+TYPED_TEST(BaseSlabLayout, first_block_lies_behind_the_metadata_and_keeps_natural_alignment) {
   using G = TypeParam;
   for (unsigned index = 0; index < G::kClassCount; ++index) {
     Word const block = size_of_class<G>(index);
     EXPECT_EQ((first_block_offset<G>(block, false)), 0u);
     if (slabs_of_class<G>(index) != 1) continue;
     Word const offset = first_block_offset<G>(block, true);
-    EXPECT_GE(offset, G::kWindowsBytes);
-    EXPECT_LT(offset - G::kWindowsBytes, block);
+    EXPECT_GE(offset, G::kReservedBytes);
+    EXPECT_LT(offset - G::kReservedBytes, block);
     EXPECT_LE(offset + block, G::kSlabBytes) << "slab 0 holds at least one block";
     Word const natural = block & (~block + 1);
     EXPECT_EQ(offset % natural, 0u) << block;

@@ -77,7 +77,7 @@ struct HeapModel : Model<Derived, kThreads> {
 
 // covers: A3 R1 R2
 // states: a thread hands blocks out and ends, another frees them to its running or parked heap: all come back once
-// seeded: core/heap/outbox.h: entry.chain = {}; => ;
+// seeded: core/heap/outbox.h: entry.count -= static_cast<unsigned>(count); => ;
 struct RemoteFreeModel : HeapModel<RemoteFreeModel, 2> {
   void thread(unsigned index) {
     Heap* const heap = subject.attach();

@@ -98,6 +98,7 @@ struct ModelShape {
   static constexpr std::size_t kMediumMax = 1 * kMiB;
   static constexpr std::size_t kDirectMax = 128 * kKiB;
   static constexpr std::size_t kCarveBytes = 64 * kKiB;
+  static constexpr std::size_t kOutboxBytes = 512 * kKiB;
   static constexpr unsigned kColours = 2;
 };
 

@@ -104,6 +104,9 @@ def count_trailing_zeros(term, width):
     return with_lets(lets, f"(ite (= {term} {constant(0, width)}) {constant(width, width)} {count})")
 
 
+POINTER_BITS = 64  # an address is a word like others
+
+
 class Function:
     def __init__(self, name, result, parameters, body):
         self.name, self.parameters = name, parameters
@@ -240,9 +243,20 @@ class Function:
             return f"(ite (= {operand(match[1], 1)} #b1) {operand(match[3], width)} {operand(match[4], width)})"
         if match := re.fullmatch(r"(zext|sext|trunc)((?: nneg| nuw| nsw)*) (i\d+) (\S+) to (i\d+)", text):
             return self.conversion(match)
+        if match := re.fullmatch(r"(?:inttoptr i64 (\S+) to ptr|ptrtoint ptr (\S+) to i64)", text):
+            return operand(match[1] or match[2], POINTER_BITS)
+        if match := re.fullmatch(r"getelementptr inbounds (?:nuw )?i8, ptr (\S+), i64 (\S+)", text):
+            return self.advanced(operand(match[1], POINTER_BITS), operand(match[2], POINTER_BITS))
         if match := re.fullmatch(r"extractvalue \{ i\d+, i1 \} %([\w.]+), ([01])", text):
             return self.pairs[match[1]][int(match[2])]
         raise Rejected("unknown instruction")
+
+    def advanced(self, pointer, bytes):
+        """A pointer within its object, which does not wrap around the address space."""
+        result = f"(bvadd {pointer} {bytes})"
+        forward = f"(bvsge {bytes} {constant(0, POINTER_BITS)})"
+        self.require(f"(ite {forward} (bvuge {result} {pointer}) (bvult {result} {pointer}))")
+        return result
 
     def arithmetic(self, text):
         match = re.fullmatch(r"(\w+) ((?:[a-z]+ )*)(i\d+) (\S+), (\S+)", text)

@@ -24,6 +24,10 @@ class Refuses(unittest.TestCase):
         self.refused("  %v = load i32, ptr %a, align 4\n  ret i32 %v")
         self.refused("  store i32 %a, ptr %b, align 4\n  ret i32 %a")
 
+    def test_pointers_into_larger_things(self):
+        self.refused("  %p = inttoptr i64 %a to ptr\n  %q = getelementptr inbounds i32, ptr %p, i64 1\n"
+                     "  %v = ptrtoint ptr %q to i64\n  ret i64 %v", result="i64", parameters="i64 noundef %a")
+
     def test_calls(self):
         self.refused("  %v = call i32 @g(i32 %a)\n  ret i32 %v")
         self.refused("  %v = tail call i32 @llvm.bitreverse.i32(i32 %a)\n  ret i32 %v")
@@ -89,6 +93,15 @@ class Means(unittest.TestCase):
         self.assertEqual(solve(function(shift), "(assert (f.defined #x00000001 #x00000020))"), "unsat")
         self.assertEqual(solve(function(shift), "(assert (f.defined #x00000001 #x0000001f))"), "sat")
         self.assertEqual(solve(function(divide), "(assert (f.defined #x00000001 #x00000000))"), "unsat")
+
+    def test_pointers_stay_inside_the_address_space(self):
+        body = ("  %p = inttoptr i64 %a to ptr\n  %q = getelementptr inbounds i8, ptr %p, i64 %b\n"
+                "  %v = ptrtoint ptr %q to i64\n  ret i64 %v")
+        module = function(body, result="i64", parameters="i64 noundef %a, i64 noundef %b")
+        for pointer, bytes, holds in ((2**64 - 1, 1, False), (8, 2**64 - 8, True), (8, 2**64 - 9, False)):
+            query = f"(assert (f.defined (_ bv{pointer} 64) (_ bv{bytes} 64)))"
+            self.assertEqual(solve(module, query), "sat" if holds else "unsat")
+        self.assertEqual(solve(module, "(assert (= (f (_ bv40 64) (_ bv2 64)) (_ bv42 64)))"), "sat")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,9 @@ KERNEL(Word, kQuantum) { return G::kQuantum; }
 KERNEL(Word, kSlabBytes) { return G::kSlabBytes; }
 KERNEL(Word, kSuperSlabBytes) { return G::kSuperSlabBytes; }
 KERNEL(Word, kWindowsBytes) { return G::kWindowsBytes; }
+KERNEL(Word, kReservedBytes) { return G::kReservedBytes; }
 KERNEL(Word, kSlabMetaSize) { return kSlabMetaBytes; }
+KERNEL(Word, kSlabTitleSize) { return kSlabTitleBytes; }
 KERNEL(unsigned, kClassCount) { return G::kClassCount; }
 KERNEL(unsigned, kSlabCount) { return G::kSlabsPerSuperSlab; }
 KERNEL(unsigned, kNoRun) { return kernels::kNoRun; }
@@ -65,8 +67,8 @@ KERNEL(unsigned, class_of_aligned_size, Word size, Word alignment) {
   return kernels::class_of_aligned_size<G>(size, alignment);
 }
 
-KERNEL(Word, first_block_offset, Word block_bytes, bool behind_windows) {
-  return kernels::first_block_offset<G>(block_bytes, behind_windows);
+KERNEL(Word, first_block_offset, Word block_bytes, bool behind_metadata) {
+  return kernels::first_block_offset<G>(block_bytes, behind_metadata);
 }
 KERNEL(unsigned, blocks_in_span, Word span_bytes, Word first_offset, Word block_bytes, Word tail_bytes) {
   return kernels::blocks_in_span(span_bytes, first_offset, block_bytes, tail_bytes);
@@ -88,4 +90,7 @@ KERNEL(unsigned, ahead_slabs, Word super_slabs) { return kernels::ahead_slabs(su
 
 KERNEL(Word, in_band_slab_of, Word address) {
   return reinterpret_cast<Word>(SuperSlab<InBand>::in_band_slab_of(reinterpret_cast<void*>(address)));
+}
+KERNEL(Word, in_band_title_of, Word address) {
+  return reinterpret_cast<Word>(SuperSlab<InBand>::InBand(reinterpret_cast<void*>(address)).title());
 }

@@ -28,7 +28,7 @@ TYPED_TEST(SlabCarving, hands_out_each_block_once_inside_the_span_and_naturally_
       if (first == 0 && kernels::slabs_of_class<G>(index) > 1) continue;
       LoneSuperSlab<C> lone;
       Slab<C>* const slab = lone.span(first, index);
-      std::byte* const begin = slab->start() + (first == 0 && C::Mode::kMetadataInBand ? G::kWindowsBytes : 0);
+      std::byte* const begin = slab->start() + (first == 0 && C::Mode::kMetadataInBand ? G::kReservedBytes : 0);
       std::byte* const end = slab->start() + slab->slabs * G::kSlabBytes;
       std::size_t const natural = slab->block_bytes & (~std::size_t{slab->block_bytes} + 1);
       std::set<std::byte*> seen;

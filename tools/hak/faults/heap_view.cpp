@@ -53,7 +53,7 @@ HeapPlace HeapView::in_super_slab(DebugLayout const& layout, Word descriptor, Wo
   auto const base = read_memory<Word>(process_, descriptor + layout.super_base);
   if (!base || address < *base || address - *base >= layout.super_slab_bytes) return {};
   Word const offset = address - *base;
-  if (offset < layout.windows_bytes) return {HeapPlace::Kind::kRecords, 0};
+  if (offset < layout.reserved_bytes) return {HeapPlace::Kind::kRecords, 0};
   Word records = descriptor + layout.super_slab_records;
   if (layout.windows_bytes != 0) {
     Word const windows = layout.windows_bytes / layout.window_bytes;
