@@ -25,6 +25,7 @@ struct Approach {
   char const* prefault;  // null: the C library's allocator, for reference
   char const* huge;
   char const* warmup;
+  char const* batch = "16";
 };
 
 constexpr Approach kApproaches[] = {
@@ -34,6 +35,9 @@ constexpr Approach kApproaches[] = {
     {"touch", "touch", "never", "0"},
     {"ahead", "ahead", "never", "0"},
     {"background", "background", "never", "0"},
+    {"off, batch 1", "off", "never", "0", "1"},
+    {"off, batch 4", "off", "never", "0", "4"},
+    {"populate, batch 1", "populate", "never", "0", "1"},
     {"off, warm-up 64M", "off", "never", "64M"},
     {"off, advise", "off", "advise", "0"},
     {"populate, advise", "populate", "advise", "0"},
@@ -41,6 +45,7 @@ constexpr Approach kApproaches[] = {
     {"background, advise", "background", "advise", "0"},
     {"off, collapse", "off", "collapse", "0"},
     {"off, hugetlb", "off", "hugetlb", "0"},
+    {"populate, hugetlb", "populate", "hugetlb", "0"},
     {"populate, advise, warm-up 64M", "populate", "advise", "64M"},
 };
 
@@ -92,7 +97,7 @@ Json run_approach(Approach const& approach, std::string const& library, std::vec
   if (approach.prefault == nullptr) return run_once({approach.name, "", true}, arguments, failure);
   return run_once({approach.name, library, false}, arguments, failure,
                   {std::string("HAKMEM_SS_PREFAULT=") + approach.prefault, std::string("HAKMEM_HUGE=") + approach.huge,
-                   std::string("HAKMEM_WARMUP=") + approach.warmup});
+                   std::string("HAKMEM_WARMUP=") + approach.warmup, std::string("HAKMEM_BATCH=") + approach.batch});
 }
 
 // Without a pool of huge pages, hugetlb would measure the fallback under its name.
@@ -192,8 +197,8 @@ void approaches(Options const& options) {
 }  // namespace
 
 void add_approaches_command(CLI::App& app) {
-  CLI::App* const command =
-      app.add_subcommand("approaches", "Compares prefault policies, huge pages and warm-up, interleaved, by medians");
+  CLI::App* const command = app.add_subcommand(
+      "approaches", "Compares prefault policies, batches, huge pages and warm-up, interleaved, by medians");
   auto const options = std::make_shared<Options>();
   std::vector<std::string> names;
   for (Approach const& entry : kApproaches) names.emplace_back(entry.name);

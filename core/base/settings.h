@@ -33,6 +33,7 @@ enum class ErrorAction : std::uint8_t { kAbort, kContinue, kExit };
 struct Settings {
   PrefaultPolicy prefault = PrefaultPolicy::kOff;
   HugePolicy huge = HugePolicy::kNever;
+  std::uint32_t batch_max = 16;              // SuperSlabs mapped by one call, at most
   std::uint32_t purge_delay_ms = 500;        // age at which free resident memory goes back
   std::size_t warmup_bytes = 0;              // filled into the warm pool before the program needs it
   std::size_t large_cache_bytes = 64 << 20;  // freed large blocks kept for reuse

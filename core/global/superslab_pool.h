@@ -50,7 +50,8 @@ class SuperSlabPool {
 
   // Maps a batch, keeps all but one of it as cold ones and returns that one; null: no memory.
   SuperSlab<C>* map_new(AddressSpace<C>& space) noexcept {
-    unsigned const wanted = kernels::batch_size(mapped_now_.get());
+    unsigned const batch = kernels::batch_size(mapped_now_.get());
+    unsigned const wanted = batch < space.settings.batch_max ? batch : space.settings.batch_max;
     if (SuperSlab<C>* const super = map_batch(space, wanted)) return super;
     return wanted > 1 ? map_batch(space, 1) : nullptr;
   }
@@ -223,8 +224,7 @@ class SuperSlabPool {
       warm_.remove(super);
       --warm_count_;
     }
-    if constexpr (!SuperSlab<C>::kInBand)
-      C::Os::purge(super->storage.records, super->storage.kRecordBytes);
+    if constexpr (!SuperSlab<C>::kInBand) C::Os::purge(super->storage.records, super->storage.kRecordBytes);
     if (space.purge(super->base, G::kSuperSlabBytes)) {
       super->slabs.fetch_and(SlabSets{~0u, 0}.word(), std::memory_order_relaxed);  // the lock publishes it
       super->collapsed = false;

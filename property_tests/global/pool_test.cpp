@@ -38,6 +38,14 @@ class SuperSlabPoolOn : public GlobalTest<Os> {
 };
 TYPED_TEST_SUITE(SuperSlabPoolOn, Systems, SystemName);
 
+TYPED_TEST(SuperSlabPoolOn, grows_by_no_more_than_the_option_allows) {
+  this->space().settings.batch_max = 3;
+  for (std::uint64_t mapped = 0; mapped < 40; mapped = this->pool().counts().mapped_now) {
+    ASSERT_NE(this->pool().map_new(this->space()), nullptr);
+    ASSERT_LE(this->pool().counts().mapped_now - mapped, 3u);
+  }
+}
+
 TYPED_TEST(SuperSlabPoolOn, grows_by_1_2_4_to_16_aligned_registered_and_free) {
   std::vector<std::uint64_t> batches;
   std::set<std::byte*> bases;
