@@ -53,11 +53,14 @@ struct Setting {
   char const* name;
   char const* arguments;
   char const* quick_arguments;
+  // Compared with the kernel making as much resident by itself; 0: not compared.
+  unsigned mebibytes = 0;
+  unsigned quick_mebibytes = 0;
 };
 
 constexpr Setting kSettings[] = {
     {"cold start", "random-mixed 100000 256 42", "random-mixed 100000 256 42"},
-    {"growth, touched once", "grow 1024", "grow 128"},
+    {"growth, touched once", "grow 1024", "grow 128", 1024, 128},
     {"steady state", "random-mixed 20000000 8192 42", "random-mixed 2000000 8192 42"},
     {"burst and idle", "burst-idle 64 --bursts 2 --idle-ms 700", "burst-idle 16 --bursts 2 --idle-ms 100"},
 };
@@ -100,6 +103,27 @@ Json run_approach(Approach const& approach, std::string const& library, std::vec
                    std::string("HAKMEM_WARMUP=") + approach.warmup, std::string("HAKMEM_BATCH=") + approach.batch});
 }
 
+// What the kernel takes to make that much resident in the way that the approach asks for, without an
+// allocator: one populate call a SuperSlab, or one write a page.
+double kernel_seconds(Approach const& approach, std::size_t mebibytes) {
+  std::string_view const prefault = approach.prefault, huge = approach.huge;
+  bool const touched = prefault == "off" || prefault == "background";
+  WayCost const cost = measure({.acquisition = Acquisition::kEngine,
+                                .prefault = touched ? PrefaultPolicy::kOff : PrefaultPolicy::kPopulate,
+                                .huge = huge == "advise"     ? HugePolicy::kAdvise
+                                        : huge == "collapse" ? HugePolicy::kCollapse
+                                        : huge == "hugetlb"  ? HugePolicy::kHugetlb
+                                                             : HugePolicy::kNever},
+                               mebibytes * kMiB);
+  return cost.setup_seconds + cost.touch_seconds;
+}
+
+// The same memory a second time costs no pages: the difference of both passes is what they cost.
+void compare_with_kernel(Json& report, Approach const& approach, std::size_t mebibytes) {
+  double const pages = report["cold"]["seconds"].get<double>() - report["warm"]["seconds"].get<double>();
+  report["times_the_kernel"] = pages / kernel_seconds(approach, mebibytes);
+}
+
 // Without a pool of huge pages, hugetlb would measure the fallback under its name.
 bool can_be_measured(Approach const& approach) {
   bool const pool = approach.huge != nullptr && std::string_view(approach.huge) == "hugetlb";
@@ -117,6 +141,7 @@ std::vector<Measured> run_setting(Setting const& setting, Options const& options
   }
   std::vector<std::string> const arguments = words_of(options.quick ? setting.quick_arguments : setting.arguments);
   unsigned const runs = options.quick ? 1 : options.runs;
+  std::size_t const mebibytes = options.quick ? setting.quick_mebibytes : setting.mebibytes;
   std::vector<std::size_t> order(measured.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::mt19937 random(42);
@@ -126,7 +151,9 @@ std::vector<Measured> run_setting(Setting const& setting, Options const& options
       Measured& entry = measured[turn];
       if (!entry.failure.empty()) continue;
       Json report = run_approach(entry.approach, library, arguments, entry.failure);
-      if (!report.is_null()) entry.reports.push_back(std::move(report));
+      if (report.is_null()) continue;
+      if (mebibytes != 0 && entry.approach.prefault != nullptr) compare_with_kernel(report, entry.approach, mebibytes);
+      entry.reports.push_back(std::move(report));
     }
   }
   return measured;
@@ -156,14 +183,16 @@ std::string row(Measured const& measured, Json const& median) {
          cell(median["warm_operations_per_second"], kMillion, 8, 2) + cell(median["cold_traps"], 1, 9, 0) +
          cell(median["warm_traps"], 1, 9, 0) + cell(sum(median["cold_minflt"], median["warm_minflt"]), 1, 9, 0) +
          cell(median["process_system_seconds"], 1, 9, 3) + cell(median["process_seconds"], 1, 8, 3) +
-         cell(median["peak_rss_bytes"], kMebibyte, 9, 1) + cell(median["final_rss_bytes"], kMebibyte, 9, 1) + "\n";
+         cell(median["peak_rss_bytes"], kMebibyte, 9, 1) + cell(median["final_rss_bytes"], kMebibyte, 9, 1) +
+         (median["times_the_kernel"].is_number() ? cell(median["times_the_kernel"], 1, 9, 2) : "") + "\n";
 }
 
 Json report_setting(Setting const& setting, std::vector<Measured> const& measured, std::string& failed) {
   std::cout << "\n"
             << setting.name
             << "\n                               cold M/s warm M/s cold traps warm traps  minflt  system s  whole s  "
-               "peak MiB final MiB\n";
+               "peak MiB final MiB"
+            << (setting.mebibytes != 0 ? " x kernel" : "") << "\n";
   Json rows = Json::array();
   for (Measured const& entry : measured) {
     Json const median = medians(entry.reports);

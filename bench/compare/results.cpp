@@ -32,6 +32,7 @@ constexpr Figure kFigures[] = {
     {"peak_rss_bytes", "/peak_rss_bytes"},
     {"start_rss_bytes", "/start_rss_bytes"},
     {"final_rss_bytes", "/final_rss_bytes"},
+    {"times_the_kernel", "/times_the_kernel"},
 };
 
 std::optional<double> figure(Measured const& measured, char const* pointer) {

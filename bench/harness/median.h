@@ -11,11 +11,11 @@ namespace hakmem::bench {
 
 // `pointer` is a JSON pointer into each report; nullopt if a report does not have the figure.
 inline std::optional<double> median(std::vector<nlohmann::json> const& reports, std::string const& pointer) {
+  nlohmann::json::json_pointer const place(pointer);
   std::vector<double> values;
   for (nlohmann::json const& report : reports) {
-    nlohmann::json const& value = report.at(nlohmann::json::json_pointer(pointer));
-    if (!value.is_number()) return std::nullopt;
-    values.push_back(value.get<double>());
+    if (!report.contains(place) || !report.at(place).is_number()) return std::nullopt;
+    values.push_back(report.at(place).get<double>());
   }
   if (values.empty()) return std::nullopt;
   std::sort(values.begin(), values.end());
