@@ -31,7 +31,7 @@ struct Numbered {
 enum class ErrorAction : std::uint8_t { kAbort, kContinue, kExit };
 
 struct Settings {
-  PrefaultPolicy prefault = PrefaultPolicy::kOff;
+  PrefaultPolicy prefault = PrefaultPolicy::kAhead;
   HugePolicy huge = HugePolicy::kNever;
   std::uint32_t batch_max = 16;              // SuperSlabs mapped by one call, at most
   std::uint32_t purge_delay_ms = 500;        // age at which free resident memory goes back

@@ -116,22 +116,29 @@ class SuperSlabPool {
   // Every descriptor ever made, for the purger and for validation.
   SuperSlab<C>* all() const noexcept { return all_.load(std::memory_order_acquire); }
 
+  // act(super, warm) for each SuperSlab that no heap holds, in the order in which they are taken.
+  template <class Act>
+  void for_each_pooled(Act act) noexcept {
+    Locked guard(lock_);
+    for (SuperSlab<C>* super = warm_.first(); super; super = super->next) act(super, true);
+    for (SuperSlab<C>* super = cold_.first(); super; super = super->next) act(super, false);
+  }
+
   Mutex& lock() noexcept { return lock_; }
   Descriptors& descriptors() noexcept { return descriptors_; }
 
   bool validate() noexcept {
+    bool sound = true;
+    std::uint64_t warm_found = 0, cold_found = 0;
+    for_each_pooled([&](SuperSlab<C> const* super, bool warm) {
+      sound &= super->used_slabs == 0 && !super->listed_available;
+      ++(warm ? warm_found : cold_found);
+    });
     Locked guard(lock_);
-    return validate_list(warm_, warm_count_) && validate_list(cold_, cold_count_);
+    return sound && warm_.validate() && cold_.validate() && warm_found == warm_count_ && cold_found == cold_count_;
   }
 
  private:
-  static bool validate_list(List<SuperSlab<C>> const& list, std::uint64_t expected) noexcept {
-    std::uint64_t count = 0;
-    for (SuperSlab<C> const* super = list.first(); super; super = super->next, ++count)
-      if (super->used_slabs != 0 || super->listed_available) return false;
-    return list.validate() && count == expected;
-  }
-
   SuperSlab<C>* map_batch(AddressSpace<C>& space, unsigned count) noexcept {
     std::byte* const base = space.map_super_slabs(count);
     if (!base) return nullptr;
