@@ -3,12 +3,15 @@
 #include <elf.h>
 #include <link.h>
 
+#include <cstring>
+
 #include "core/os/linux.h"
 
 namespace hakmem::hardened {
 namespace {
 
 constexpr std::size_t kPathMax = 512;
+constexpr std::size_t kBuildIdMax = 64;
 
 // One line of /proc/self/maps.
 struct Mapping {
@@ -78,26 +81,46 @@ bool same_text(char const* left, char const* right) noexcept {
   return *left == *right;
 }
 
-// The note with the build-id of the module whose ELF header is mapped at [base, end).
-void write_build_id(Text& out, std::uintptr_t base, std::uintptr_t end) noexcept {
-  auto const* const header = reinterpret_cast<ElfW(Ehdr) const*>(base);
-  if (end - base < sizeof *header || header->e_ident[0] != 0x7f || header->e_ident[1] != 'E') return;
-  if (base + header->e_phoff + header->e_phnum * sizeof(ElfW(Phdr)) > end) return;
-  auto const* const segments = reinterpret_cast<ElfW(Phdr) const*>(base + header->e_phoff);
-  for (unsigned i = 0; i < header->e_phnum; ++i) {
-    if (segments[i].p_type != PT_NOTE) continue;
-    std::uintptr_t at = base + segments[i].p_offset;
-    std::uintptr_t const notes_end = at + segments[i].p_filesz;
-    while (notes_end <= end && at + sizeof(ElfW(Nhdr)) <= notes_end) {
-      auto const* const note = reinterpret_cast<ElfW(Nhdr) const*>(at);
-      std::uintptr_t const text = at + sizeof *note + ((note->n_namesz + 3u) & ~3u);
-      if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && text + note->n_descsz <= notes_end) {
-        out << " (build-id ";
-        out.bytes(reinterpret_cast<unsigned char const*>(text), note->n_descsz) << ')';
-        return;
-      }
-      at = text + ((note->n_descsz + 3u) & ~3u);
+// [offset, offset + bytes) of [base, end); null: it is not all inside.
+std::byte const* part_of(std::uintptr_t base, std::uintptr_t end, std::uintptr_t offset, std::uintptr_t bytes) noexcept {
+  std::uintptr_t const size = end - base;
+  return offset <= size && bytes <= size - offset ? reinterpret_cast<std::byte const*>(base + offset) : nullptr;
+}
+
+// A structure of the file at an offset of any alignment; false: it is not all inside.
+template <class T>
+bool read_part(std::uintptr_t base, std::uintptr_t end, std::uintptr_t offset, T& part) noexcept {
+  std::byte const* const from = part_of(base, end, offset, sizeof part);
+  if (from) std::memcpy(&part, from, sizeof part);
+  return from != nullptr;
+}
+
+// From the notes [base, end); false: there is none.
+bool write_build_id_of_notes(Text& out, std::uintptr_t base, std::uintptr_t end) noexcept {
+  ElfW(Nhdr) note;
+  for (std::uintptr_t at = 0; read_part(base, end, at, note);) {
+    std::uintptr_t const text = at + sizeof note + ((std::uintptr_t{note.n_namesz} + 3) & ~std::uintptr_t{3});
+    std::byte const* const id = part_of(base, end, text, note.n_descsz);
+    if (id && note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && note.n_descsz <= kBuildIdMax) {
+      out << " (build-id ";
+      out.bytes(reinterpret_cast<unsigned char const*>(id), note.n_descsz) << ')';
+      return true;
     }
+    at = text + ((std::uintptr_t{note.n_descsz} + 3) & ~std::uintptr_t{3});
+  }
+  return false;
+}
+
+// The note with the build-id of the module whose ELF header is mapped at [base, end). The file may hold anything.
+void write_build_id(Text& out, std::uintptr_t base, std::uintptr_t end) noexcept {
+  ElfW(Ehdr) header;
+  if (!read_part(base, end, 0, header) || header.e_ident[0] != 0x7f || header.e_ident[1] != 'E') return;
+  ElfW(Phdr) segment;
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    if (!read_part(base, end, header.e_phoff + i * sizeof segment, segment)) return;
+    if (segment.p_type != PT_NOTE || !part_of(base, end, segment.p_offset, segment.p_filesz)) continue;
+    std::uintptr_t const notes = base + segment.p_offset;
+    if (write_build_id_of_notes(out, notes, notes + segment.p_filesz)) return;
   }
 }
 

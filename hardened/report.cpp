@@ -184,12 +184,17 @@ void write_details(Text& out, Evidence const& evidence) noexcept {
   if (facts.state != BlockState::kLive) write_stack(out, "freed", trace.freeing_thread, recall_stack(trace.freed_by));
 }
 
+// A path, an offset and a build-id.
+constexpr std::size_t kPlaceBytes = 768;
+
 void write_json_stack(Text& out, char const* name, Stack const& stack) noexcept {
   out << ",\"" << name << "\":[";
   for (unsigned i = 0; i < stack.count; ++i) {
+    char place[kPlaceBytes];
+    Text text(place, sizeof place);
+    write_code_address(text, stack.frames[i]);
     out << (i == 0 ? "\"" : ",\"");
-    write_code_address(out, stack.frames[i]);
-    out << '"';
+    out.quoted(text.data(), text.size()) << '"';
   }
   out << ']';
 }

@@ -41,8 +41,10 @@ inline constexpr OsCallSet kEveryCall = (OsCallSet{1} << kOsCalls) - 1;
 using CallBits = unsigned __int128;
 inline constexpr unsigned kNamedCalls = 128;
 
-// Which calls fail, and how. Calls are numbered from 0 among those in `kinds`.
+// Which calls fail, and how. Calls are numbered from 0 among those in `kinds`. Code kLies: they do nothing and
+// say that they did, as no kernel does: what is built on such a system must break, and checks must notice.
 struct FaultPlan {
+  static constexpr int kLies = 0;
   OsCallSet kinds = kEveryCall;
   CallBits which = 0;  // bit k: call k fails
   bool later = false;  // calls kNamedCalls and on fail too
@@ -72,6 +74,12 @@ class FaultyOs {
     state_.plan = plan;
     state_.numbered = 0;
   }
+  // Unmaps what an allocator that came to its end still had.
+  static void unmap_all() {
+    std::scoped_lock const held(mutex_);
+    state_.ledger.for_each([](void* base, std::size_t bytes) { static_cast<void>(Under::unmap(base, bytes)); });
+    state_.ledger = {};
+  }
   static void advance_ms(std::uint64_t ms) {
     std::scoped_lock const held(mutex_);
     state_.skipped_ms += ms;
@@ -99,7 +107,7 @@ class FaultyOs {
 
   static OsMapping map(void* hint, std::size_t bytes, MapKind kind) noexcept {
     std::scoped_lock const held(mutex_);
-    if (OsStatus const fault = enter(OsCall::kMap); !fault.ok()) return {nullptr, fault};
+    if (Fate const fate = enter(OsCall::kMap); !fate.happens) return {nullptr, fate.status};
     OsMapping const mapping = Under::map(hint, bytes, kind);
     if (mapping.ok() && !state_.ledger.add(mapping.address, bytes)) blame("map returned memory that is held");
     return mapping;
@@ -207,25 +215,30 @@ class FaultyOs {
     if (state_.violation.empty()) state_.violation = text;
   }
 
+  struct Fate {
+    bool happens;
+    OsStatus status;
+  };
   // Counts a call and decides its fate.
-  static OsStatus enter(OsCall call) {
+  static Fate enter(OsCall call) {
     ++state_.calls[static_cast<unsigned>(call)];
     state_.log.push_back(call);
     FaultPlan const& plan = state_.plan;
-    if ((plan.kinds & only(call)) == 0) return {};
+    if ((plan.kinds & only(call)) == 0) return {true, {}};
     std::uint64_t const number = state_.numbered++;
     bool const fails = number < kNamedCalls ? (plan.which >> number & 1) != 0 : plan.later;
-    if (!fails) return {};
+    if (!fails) return {true, {}};
     ++state_.failed;
-    return {Linux::classify(plan.code), plan.code};
+    if (plan.code == FaultPlan::kLies) return {false, {}};
+    return {false, {Linux::classify(plan.code), plan.code}};
   }
 
   template <class Action>
   static OsStatus change(OsCall call, void* address, std::size_t bytes, Action action) noexcept {
     std::scoped_lock const held(mutex_);
     if (!state_.ledger.contains(address, bytes)) blame("a call on memory that is not held");
-    OsStatus const fault = enter(call);
-    return fault.ok() ? action() : fault;
+    Fate const fate = enter(call);
+    return fate.happens ? action() : fate.status;
   }
 
   static void replace(void* from, std::size_t old_bytes, void* to, std::size_t new_bytes) {

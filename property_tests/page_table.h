@@ -41,7 +41,9 @@ class PageTable {
   void enter(std::size_t page, PageState to) {
     resident_ += static_cast<std::size_t>(to == PageState::kPopulated);
     resident_ -= static_cast<std::size_t>(pages_[page].state == PageState::kPopulated);
+    mapped_ -= static_cast<std::size_t>(is_mapped(page));
     pages_[page].state = to;
+    mapped_ += static_cast<std::size_t>(is_mapped(page));
   }
   void enter(PageSpan span, PageState to) {
     for (std::size_t page = span.first; page < span.end; ++page) enter(page, to);
@@ -69,11 +71,7 @@ class PageTable {
     for (std::size_t page = span.first; page < span.end; ++page) found += pages_[page].state == state;
     return found;
   }
-  std::size_t mapped_pages() const {
-    std::size_t found = 0;
-    for (std::size_t page = 0; page < pages_.size(); ++page) found += is_mapped(page);
-    return found;
-  }
+  std::size_t mapped_pages() const { return mapped_; }
 
   // Runs of mapped pages with equal access: what the kernel keeps one VMA for.
   std::size_t runs() const {
@@ -98,7 +96,7 @@ class PageTable {
 
  private:
   std::vector<Page> pages_;
-  std::size_t resident_ = 0;
+  std::size_t resident_ = 0, mapped_ = 0;
 };
 
 }  // namespace hakmem::testing

@@ -60,6 +60,12 @@ class RangeLedger {
     return after != runs_.begin() && std::prev(after)->second >= start + bytes;
   }
 
+  // act(base, bytes) for each run.
+  template <class Act>
+  void for_each(Act act) const {
+    for (auto const& [start, end] : runs_) act(reinterpret_cast<void*>(start), end - start);
+  }
+
   std::size_t bytes() const { return bytes_; }
   std::size_t runs() const { return runs_.size(); }
 

@@ -14,3 +14,7 @@ if(HAKMEM_SANITIZE)
   target_compile_options(hakmem_compile INTERFACE -fsanitize=${HAKMEM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
   target_link_options(hakmem_compile INTERFACE -fsanitize=${HAKMEM_SANITIZE})
 endif()
+# An engine of another kind brings its instrumentation with the compiler or its flags.
+if(HAKMEM_FUZZ AND HAKMEM_FUZZ_ENGINE STREQUAL "-fsanitize=fuzzer")
+  target_compile_options(hakmem_compile INTERFACE -fsanitize=fuzzer-no-link)
+endif()

@@ -52,10 +52,11 @@ class MetadataArena {
 
   // The same with a mapping of its own, for what is larger than a chunk.
   void* allocate_apart(std::size_t bytes) noexcept {
-    void* const start = map(bytes);
+    std::size_t const pages = kernels::align_up(bytes, C::Os::page_bytes());
+    void* const start = map(pages);
     if (!start) return nullptr;
     Locked guard(lock_);
-    mapped_bytes_ += bytes + 2 * margin();
+    mapped_bytes_ += pages + 2 * margin();
     return start;
   }
 
@@ -73,7 +74,7 @@ class MetadataArena {
   static std::size_t margin() noexcept { return C::Mode::kMetadataInBand ? 0 : C::Os::page_bytes(); }
 
   // Out-of-line metadata lies between guard pages. Without them, where the kernel has no room for
-  // more mappings, it is as good as any.
+  // more mappings, it is as good as any. Domain: whole pages.
   static void* map(std::size_t bytes) noexcept {
     OsMapping const mapping = C::Os::map(nullptr, bytes + 2 * margin(), MapKind::kNormal);
     if (!mapping.ok()) return nullptr;

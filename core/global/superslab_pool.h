@@ -231,7 +231,8 @@ class SuperSlabPool {
       warm_.remove(super);
       --warm_count_;
     }
-    if constexpr (!SuperSlab<C>::kInBand) C::Os::purge(super->storage.records, super->storage.kRecordBytes);
+    if constexpr (!SuperSlab<C>::kInBand)
+      C::Os::purge(super->storage.records, kernels::align_up(super->storage.kRecordBytes, C::Os::page_bytes()));
     if (space.purge(super->base, G::kSuperSlabBytes)) {
       super->slabs.fetch_and(SlabSets{~0u, 0}.word(), std::memory_order_relaxed);  // the lock publishes it
       super->collapsed = false;

@@ -6,6 +6,7 @@
 #include "core/os/leftovers.h"
 #include "core/os/prefault.h"
 #include "property_tests/faulty_os.h"
+#include "property_tests/model/fresh_kernel.h"
 #include "property_tests/simulated_os.h"
 
 namespace hakmem::testing {
@@ -13,15 +14,6 @@ namespace hakmem::testing {
 // Failing calls over simulated pages: every step can be seen and made to fail.
 using FaultySimulation = FaultyOs<SimulatedOs>;
 static_assert(OperatingSystem<FaultySimulation>);
-
-// What a process remembers of its kernel, as if it had just started.
-template <class Os>
-void forget_the_kernel() {
-  KernelLacks<Os>::populate_write = false;
-  KernelLacks<Os>::huge_advice = false;
-  HugetlbFallbacks<Os>::count = 0;
-  HugetlbFallbacks<Os>::warned = false;
-}
 
 inline void start_simulation(Simulation simulation = {}, FaultPlan plan = {}) {
   SimulatedOs::reset(simulation);

@@ -1,0 +1,103 @@
+// What it owns: the entry points of libFuzzer and of engines that know them (AFL++, OSS-Fuzz), and the mutator of
+// inputs that are records: it inserts, removes, repeats, swaps and changes whole records, so that what is cut from one
+// input means the same in another.
+// Thread-safety: the engine's.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+
+#include "fuzz/surface.h"
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t bytes, std::size_t most);
+
+namespace hakmem::fuzz {
+namespace {
+
+constexpr std::size_t kRecord = 8;
+
+class Mutator {
+ public:
+  Mutator(std::uint8_t* data, std::size_t bytes, std::size_t most, unsigned seed)
+      : data_(data), records_(bytes / kRecord), most_(most / kRecord), random_(seed) {}
+
+  // Returns the new number of bytes. Domain: room for a record.
+  std::size_t run() {
+    switch (records_ == 0 ? 0 : below(7)) {
+      case 0:
+        insert();
+        break;
+      case 1:
+        remove();
+        break;
+      case 2:
+        fill(below(records_));
+        break;
+      case 3:
+        repeat();
+        break;
+      case 4:
+        swap();
+        break;
+      case 5:
+        at(below(records_))[below(kRecord)] ^= static_cast<std::uint8_t>(1u << below(8));
+        break;
+      default:
+        return std::max(kRecord, LLVMFuzzerMutate(data_, records_ * kRecord, most_ * kRecord) / kRecord * kRecord);
+    }
+    return records_ * kRecord;
+  }
+
+ private:
+  std::size_t below(std::size_t bound) { return random_() % bound; }
+  std::uint8_t* at(std::size_t record) { return data_ + record * kRecord; }
+  void fill(std::size_t record) {
+    for (std::size_t i = 0; i < kRecord; ++i) at(record)[i] = static_cast<std::uint8_t>(random_());
+  }
+  void insert() {
+    if (records_ == most_) return fill(below(records_));
+    std::size_t const where = below(records_ + 1);
+    std::memmove(at(where) + kRecord, at(where), (records_ - where) * kRecord);
+    ++records_;
+    fill(where);
+  }
+  void remove() {
+    std::size_t const where = below(records_), count = 1 + below(std::min<std::size_t>(records_ - where, 4));
+    std::memmove(at(where), at(where + count), (records_ - where - count) * kRecord);
+    records_ -= count;
+  }
+  void repeat() {
+    std::size_t const from = below(records_);
+    std::size_t const count = std::min(1 + below(records_ - from), most_ - records_);
+    std::memcpy(at(records_), at(from), count * kRecord);
+    records_ += count;
+  }
+  void swap() {
+    std::size_t const left = below(records_), right = below(records_);
+    if (left != right) std::swap_ranges(at(left), at(left) + kRecord, at(right));
+  }
+
+  std::uint8_t* const data_;
+  std::size_t records_;
+  std::size_t const most_;
+  std::minstd_rand random_;
+};
+
+}  // namespace
+}  // namespace hakmem::fuzz
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t bytes, std::size_t most, unsigned seed) {
+  if (!hakmem::fuzz::surface.records || most < hakmem::fuzz::kRecord) return LLVMFuzzerMutate(data, bytes, most);
+  return hakmem::fuzz::Mutator(data, bytes, most, seed).run();
+}
+
+extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t bytes) {
+  try {
+    hakmem::fuzz::surface.check({data, bytes}, 0);
+  } catch (hakmem::testing::Violation const& violation) {
+    std::fprintf(stderr, "violation: %s\n", violation.what());
+    std::abort();
+  }
+  return 0;
+}
