@@ -226,8 +226,10 @@ TEST(GlobalSuperSlabLife, takes_what_was_written_for_zero_only_after_a_call_that
 }
 
 TEST(GlobalSuperSlabLife, loses_nothing_when_a_call_fails) {
-  for (LifeEdge const& edge : kLifeEdges)
-    if (edge.failed) EXPECT_NE(edge.to, Life::kGone) << kLifeNames[static_cast<unsigned>(edge.from)];
+  for (LifeEdge const& edge : kLifeEdges) {
+    if (!edge.failed) continue;
+    EXPECT_NE(edge.to, Life::kGone) << kLifeNames[static_cast<unsigned>(edge.from)];
+  }
 }
 
 }  // namespace
