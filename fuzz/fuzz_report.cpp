@@ -114,9 +114,10 @@ hardened::Evidence evidence_from(Reader& reader, BlockRecord& record, std::byte*
   evidence.address = (choice & 1) != 0 ? reinterpret_cast<void*>(reader.number()) : somewhere + reader.number() % 64;
   evidence.place.where = static_cast<BlockPlace::Where>(choice / 2 % 4);
   evidence.place.start = somewhere;
-  evidence.place.bytes = reader.number();
+  std::size_t const slack = reader.number() >> 20;
   if ((choice & 8) != 0) evidence.place.record = &record;
   evidence.record = reader.number();
+  evidence.place.bytes = hardened::Facts::from(evidence.record).bytes + slack;  // as the heap keeps it
   evidence.trace = reader.number();
   evidence.damaged = reader.number();
   evidence.claim = {static_cast<AllocationKind>(choice / 16 % 5), reader.number(), reader.number()};
