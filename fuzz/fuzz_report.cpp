@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -145,8 +146,10 @@ void check(Input input, unsigned seeded) {
   std::size_t const first_line = outcome.text.find('\n');
   require(first_line != std::string::npos, "the first line does not end");
   require(outcome.text.substr(0, first_line).find("0x") == std::string::npos, "the first line holds an address");
-  std::size_t const json = outcome.file.find("{\"tool\"");
+  std::size_t const json = outcome.file.find("\n{\"tool\"");
   require(json != std::string::npos && nlohmann::json::accept(outcome.file.substr(json)), "the JSON is not JSON");
+  for (char const character : outcome.text)
+    require(character == '\n' || (character >= ' ' && character <= '~'), "the report has bytes that do not print");
 }
 
 std::string print(Input input) {

@@ -22,12 +22,16 @@ void replay(std::string const& target, std::string const& name) {
 TEST(FuzzRegression, records_of_blocks_are_whole_pages) {
   replay("api_sequence", "records_of_blocks_are_whole_pages");
   check_program(SubjectKind{.hardened = true, .simulated = true},
-                {Calloc{.thread = 1, .slot = 37, .bytes = 3524}, Free{.thread = 1, .slot = 37},
-                 Detach{.thread = 1}, PurgeTick{.ms = 1000}, Trim{.thread = 0}});
+                {Calloc{.thread = 1, .slot = 37, .bytes = 3524}, Free{.thread = 1, .slot = 37}, Detach{.thread = 1},
+                 PurgeTick{.ms = 1000}, Trim{.thread = 0}});
 }
 
 TEST(FuzzRegression, a_path_with_a_quote_leaves_the_json_report_whole) {
   replay("report", "a_path_with_a_quote_leaves_the_json_report_whole");
+}
+
+TEST(FuzzRegression, a_path_with_control_characters_is_told_without_them) {
+  replay("report", "a_path_with_control_characters_is_told_without_them");
 }
 
 TEST(FuzzRegression, an_image_with_wild_offsets_is_not_followed) {
