@@ -26,7 +26,7 @@ std::vector<bool> outcomes(Program const& program, bool hardened, testing::Sabot
 void check(Input input, unsigned seeded) {
   Program const program = program_of(input);
   auto const sabotage = static_cast<testing::Sabotage>(seeded);
-  testing::require(outcomes(program, false, testing::Sabotage::kNone) == outcomes(program, true, sabotage),
+  testing::require(outcomes(program, false, sabotage) == outcomes(program, true, testing::Sabotage::kNone),
                    "the builds do not serve the same requests");
 }
 

@@ -85,7 +85,9 @@ class Scenario {
     return sum;
   }
 
-  static std::byte pattern(Held const& block, std::size_t at) { return static_cast<std::byte>(block.seed + at * 7 + 1); }
+  static std::byte pattern(Held const& block, std::size_t at) {
+    return static_cast<std::byte>(block.seed + at * 7 + 1);
+  }
   static void fill(Held const& block) {
     for (std::size_t i = 0; i < block.bytes; i += kStride) block.start[i] = pattern(block, i);
   }

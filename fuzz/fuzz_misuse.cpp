@@ -25,9 +25,9 @@ enum class Error : unsigned {
   kWriteAfterFree,
 };
 constexpr unsigned kErrors = 11;
-constexpr char const* kNames[kErrors] = {
-    "double-free",   "invalid-free",       "invalid-free",    "use-after-free",  "use-after-free", "kind-mismatch",
-    "size-mismatch", "alignment-mismatch", "overflow", "underflow", "use-after-free"};
+constexpr char const* kNames[kErrors] = {"double-free",    "invalid-free",  "invalid-free",  "use-after-free",
+                                         "use-after-free", "kind-mismatch", "size-mismatch", "alignment-mismatch",
+                                         "overflow",       "underflow",     "use-after-free"};
 
 class Planter {
  public:

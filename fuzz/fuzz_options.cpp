@@ -36,11 +36,9 @@ Reading read(std::vector<std::string> const& entries) {
   for (std::string const& entry : entries) environment.push_back(entry.c_str());
   environment.push_back(nullptr);
   Reading reading;
-  TextWriter messages(
-      [](void* context, char const* text, std::size_t bytes) {
-        static_cast<std::string*>(context)->append(text, bytes);
-      },
-      &reading.messages);
+  TextWriter messages([](void* context, char const* text,
+                         std::size_t bytes) { static_cast<std::string*>(context)->append(text, bytes); },
+                      &reading.messages);
   reading.settings = read_options(environment.data(), messages);
   messages.flush();
   return reading;
@@ -74,7 +72,9 @@ void check_option(Option const& option, Reading const& reading, std::vector<std:
   std::uint64_t const number = choice ? value & 0xff : value;
   if (is_text(option)) {
     auto const* const text = reinterpret_cast<char const*>(value);
-    auto const is_tail = [text](std::string const& entry) { return text >= entry.data() && text <= entry.data() + entry.size(); };
+    auto const is_tail = [text](std::string const& entry) {
+      return text >= entry.data() && text <= entry.data() + entry.size();
+    };
     require(!text || std::any_of(entries.begin(), entries.end(), is_tail), "a text is not of the environment");
     return;
   }

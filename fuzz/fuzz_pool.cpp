@@ -61,7 +61,8 @@ class Scenario {
     while (!held_.empty()) put_back(0);
     while (pool().purge(space(), ~std::uint64_t{0}, 0, 0, 99) != 0) {
     }
-    while (space().leftovers().ranges() != 0) require(space().leftovers().retry() != 0, "a leftover cannot be unmapped");
+    while (space().leftovers().ranges() != 0)
+      require(space().leftovers().retry() != 0, "a leftover cannot be unmapped");
     check_all();
     require(space().ledger().held_bytes == 0, "SuperSlabs are held at the end");
   }

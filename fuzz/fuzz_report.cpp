@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -114,9 +115,10 @@ hardened::Evidence evidence_from(Reader& reader, BlockRecord& record, std::byte*
   evidence.address = (choice & 1) != 0 ? reinterpret_cast<void*>(reader.number()) : somewhere + reader.number() % 64;
   evidence.place.where = static_cast<BlockPlace::Where>(choice / 2 % 4);
   evidence.place.start = somewhere;
-  evidence.place.bytes = reader.number();
+  std::size_t const slack = reader.number() >> 20;
   if ((choice & 8) != 0) evidence.place.record = &record;
   evidence.record = reader.number();
+  evidence.place.bytes = hardened::Facts::from(evidence.record).bytes + slack;  // as the heap keeps it
   evidence.trace = reader.number();
   evidence.damaged = reader.number();
   evidence.claim = {static_cast<AllocationKind>(choice / 16 % 5), reader.number(), reader.number()};
@@ -144,8 +146,10 @@ void check(Input input, unsigned seeded) {
   std::size_t const first_line = outcome.text.find('\n');
   require(first_line != std::string::npos, "the first line does not end");
   require(outcome.text.substr(0, first_line).find("0x") == std::string::npos, "the first line holds an address");
-  std::size_t const json = outcome.file.find("{\"tool\"");
+  std::size_t const json = outcome.file.find("\n{\"tool\"");
   require(json != std::string::npos && nlohmann::json::accept(outcome.file.substr(json)), "the JSON is not JSON");
+  for (char const character : outcome.text)
+    require(character == '\n' || (character >= ' ' && character <= '~'), "the report has bytes that do not print");
 }
 
 std::string print(Input input) {

@@ -42,12 +42,16 @@ class MapsReader {
     while (peek() == ' ') take();
     std::size_t length = 0;
     for (int character = take(); character >= 0 && character != '\n'; character = take())
-      if (length + 1 < kPathMax) mapping.path[length++] = static_cast<char>(character);
+      if (length + 1 < kPathMax) mapping.path[length++] = printable(character);
     mapping.path[length] = '\0';
     return true;
   }
 
  private:
+  // A file may have any name; a terminal must not act on it.
+  static char printable(int character) noexcept {
+    return character < ' ' || character == 0x7f ? '?' : static_cast<char>(character);
+  }
   int peek() noexcept {
     if (at_ == have_) {
       at_ = 0;
@@ -82,7 +86,8 @@ bool same_text(char const* left, char const* right) noexcept {
 }
 
 // [offset, offset + bytes) of [base, end); null: it is not all inside.
-std::byte const* part_of(std::uintptr_t base, std::uintptr_t end, std::uintptr_t offset, std::uintptr_t bytes) noexcept {
+std::byte const* part_of(std::uintptr_t base, std::uintptr_t end, std::uintptr_t offset,
+                         std::uintptr_t bytes) noexcept {
   std::uintptr_t const size = end - base;
   return offset <= size && bytes <= size - offset ? reinterpret_cast<std::byte const*>(base + offset) : nullptr;
 }

@@ -56,7 +56,8 @@ AllocationKind decode_kind(unsigned shape) {
 }
 
 Operation decode_aligned(Record const& record, unsigned thread, unsigned slot) {
-  std::size_t const alignment = std::size_t{1} << (record.value % 16 == 0 ? (record.value >> 4) % 31 : record.value % 14);
+  std::size_t const alignment = std::size_t{1}
+                                << (record.value % 16 == 0 ? (record.value >> 4) % 31 : record.value % 14);
   AllocationKind const kind = record.shape >= 224 ? AllocationKind::kAligned : AllocationKind::kMalloc;
   return AlignedAlloc{thread, slot, decode_bytes(record.shape, record.value >> 8), alignment, kind};
 }
@@ -127,8 +128,8 @@ std::string Detach::to_code() const { return "Detach{.thread = " + text(std::uin
 std::string ForkPoint::to_code() const { return "ForkPoint{}"; }
 std::string SweepHeap::to_code() const { return "SweepHeap{}"; }
 std::string Fault::to_code() const {
-  return "Fault{.kinds = " + text(std::uint64_t{kinds}) + ", .first = " + text(std::uint64_t{first}) + ", .mask = " +
-         text(mask) + ", .code = " + text(static_cast<std::uint64_t>(code)) + "}";
+  return "Fault{.kinds = " + text(std::uint64_t{kinds}) + ", .first = " + text(std::uint64_t{first}) +
+         ", .mask = " + text(mask) + ", .code = " + text(static_cast<std::uint64_t>(code)) + "}";
 }
 std::string NoFaults::to_code() const { return "NoFaults{}"; }
 

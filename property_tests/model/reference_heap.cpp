@@ -109,8 +109,7 @@ void ReferenceHeap::release(unsigned thread, unsigned slot, bool sized) {
   Block const block = take(slot);
   Claim claim{block.request.kind};
   if (sized) claim.bytes = block.request.bytes;
-  bool const of_aligned_new =
-      claim.kind == AllocationKind::kAligned || claim.kind == AllocationKind::kAlignedArray;
+  bool const of_aligned_new = claim.kind == AllocationKind::kAligned || claim.kind == AllocationKind::kAlignedArray;
   if (of_aligned_new) claim.alignment = block.request.alignment;
   auto const started = begin();
   subject_.release(thread, block.start, claim);

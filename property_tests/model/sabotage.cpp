@@ -20,7 +20,8 @@ class Saboteur final : public Subject {
     if (how_ == Sabotage::kRefuses && requests_ % 4 == 0) return nullptr;
     bool const late = how_ == Sabotage::kMisaligned && request.alignment > kMinAlignment;
     if (!late) return last_ = subject_->allocate(thread, request);
-    void* const block = subject_->allocate(thread, {request.bytes + request.alignment, request.alignment, request.kind});
+    void* const block =
+        subject_->allocate(thread, {request.bytes + request.alignment, request.alignment, request.kind});
     return block ? static_cast<std::byte*>(block) + kMinAlignment : nullptr;
   }
   void* allocate_zeroed(unsigned thread, std::size_t bytes) override {

@@ -88,8 +88,7 @@ class SubjectOn final : public Subject {
   void* allocate(unsigned thread, Request const& request) override {
     if (request.alignment <= kMinAlignment && request.kind == AllocationKind::kMalloc)
       return allocator_->allocate(heaps_[thread], request.bytes);
-    if (request.alignment <= kMinAlignment)
-      return allocator_->allocate(heaps_[thread], request.bytes, request.kind);
+    if (request.alignment <= kMinAlignment) return allocator_->allocate(heaps_[thread], request.bytes, request.kind);
     return allocator_->allocate_aligned(heaps_[thread], request.bytes, request.alignment, request.kind);
   }
   void* allocate_zeroed(unsigned thread, std::size_t bytes) override {

@@ -14,10 +14,10 @@ Settings SubjectKind::settings() const {
 std::string SubjectKind::to_code() const {
   auto const flag = [](bool value) { return std::string(value ? "true" : "false"); };
   auto const number = [](auto value) { return std::to_string(static_cast<unsigned long>(value)); };
-  return "SubjectKind{.hardened = " + flag(hardened) + ", .tiny = " + flag(tiny) + ", .simulated = " +
-         flag(simulated) + ", .prefault = PrefaultPolicy{" + number(prefault) + "}, .huge = HugePolicy{" +
-         number(huge) + "}, .purge_delay_ms = " + number(purge_delay_ms) + ", .large_cache_bytes = " +
-         number(large_cache_bytes) + ", .quarantine_bytes = " + number(quarantine_bytes) + "}";
+  return "SubjectKind{.hardened = " + flag(hardened) + ", .tiny = " + flag(tiny) + ", .simulated = " + flag(simulated) +
+         ", .prefault = PrefaultPolicy{" + number(prefault) + "}, .huge = HugePolicy{" + number(huge) +
+         "}, .purge_delay_ms = " + number(purge_delay_ms) + ", .large_cache_bytes = " + number(large_cache_bytes) +
+         ", .quarantine_bytes = " + number(quarantine_bytes) + "}";
 }
 
 std::unique_ptr<Subject> make_subject(SubjectKind const& kind) {

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""build.sh works with the environment of OSS-Fuzz: the target asked for is built, has its seeds, and runs."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FLAGS = "-O1 -g -fsanitize=address,fuzzer-no-link"
+
+
+def build(root: Path, work: Path, engine: str) -> subprocess.CompletedProcess:
+    """Runs build.sh on a tree that has one target."""
+    source = work / "src" / "hakmem"
+    shutil.copytree(root, source, ignore=shutil.ignore_patterns("build", ".git"))
+    for target in (source / "fuzz").glob("fuzz_*.cpp"):
+        if target.stem != "fuzz_options":
+            target.unlink()
+    lists = source / "fuzz" / "CMakeLists.txt"
+    text = lists.read_text()
+    start = text.index("set(surfaces ")
+    text = text[:start] + "set(surfaces options)" + text[text.index(")", start) + 1:]
+    lists.write_text("".join(line for line in text.splitlines(True) if "surface_schedule" not in line and "fuzz.regressions" not in line))
+    (work / "out").mkdir()
+    environment = {"PATH": os.environ["PATH"], "CC": "clang-19", "CXX": "clang++-19", "CFLAGS": FLAGS, "CXXFLAGS": FLAGS,
+                   "LIB_FUZZING_ENGINE": engine, "SRC": str(work / "src"), "WORK": str(work / "work"), "OUT": str(work / "out")}
+    return subprocess.run([source / "fuzz" / "oss-fuzz" / "build.sh"], env=environment, capture_output=True, text=True)
+
+
+def check(root: Path, work: Path) -> str | None:
+    built = build(root, work, "-fsanitize=fuzzer,address")
+    if built.returncode != 0:
+        return f"build.sh failed: {built.stdout[-800:]}{built.stderr[-800:]}"
+    missing = {"fuzz_options", "fuzz_options_seed_corpus.zip", "fuzz_options.dict"} - {path.name for path in (work / "out").iterdir()}
+    if missing:
+        return f"build.sh did not make {', '.join(sorted(missing))}"
+    ran = subprocess.run([work / "out" / "fuzz_options", "-runs=1000"], cwd=work, capture_output=True, text=True)
+    return None if ran.returncode == 0 and "Done 1000 runs" in ran.stderr else f"the target does not run: {ran.stderr[-800:]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--control", action="store_true", help="an engine that does not exist must be noticed")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hakmem-oss-fuzz-") as directory:
+        if arguments.control:
+            wrong = None if build(arguments.root, Path(directory), "-lno_such_engine").returncode != 0 else "an engine that does not exist was accepted"
+        else:
+            wrong = check(arguments.root, Path(directory))
+    print(wrong or "sound")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
