@@ -1,6 +1,10 @@
 #include "hardened/hardened_mode.h"
 
+#include <cerrno>
+
 #include "core/os/fault.h"
+#include "core/os/line.h"
+#include "core/os/linux.h"
 #include "hardened/damage.h"
 #include "hardened/entropy.h"
 #include "hardened/report.h"
@@ -140,6 +144,17 @@ void HardenedMode::configure(Settings const& settings) noexcept {
   start_stacks(settings.stack_depth);
   start_reports(settings);
   quarantine_bytes = settings.quarantine_bytes;
+  if (settings.failures && start_failures(settings.failures) != 0)
+    Line()
+        .text("hakmem: HAKMEM_FAIL must be nth:N, every:N or rate:P, with ,size>=S and ,seed:N if wanted; ignored")
+        .write_to<Linux>(kStandardError);
+}
+
+int HardenedMode::start_failures(char const* text) noexcept {
+  FailurePlan plan;
+  if (text && !parse_failure_plan(text, plan)) return EINVAL;
+  hardened::start_failures(plan);
+  return 0;
 }
 
 void* HardenedMode::arm(BlockPlace const& place, Request const& request, bool) noexcept {

@@ -19,6 +19,7 @@
 #pragma once
 
 #include "core/mode/mode.h"
+#include "hardened/failure.h"
 #include "hardened/quarantine.h"
 #include "hardened/report.h"
 #include "hardened/seal.h"
@@ -45,6 +46,10 @@ struct HardenedMode {
   static void set_report_callback(ReportCallback callback, void* context) noexcept {
     hardened::set_report_callback(callback, context);
   }
+  static int start_failures(char const* plan) noexcept;
+  static char const* failure_token() noexcept { return hardened::failure_token(); }
+  static std::uint64_t failures() noexcept { return hardened::failure_counts().refused; }
+  static bool refuses(std::size_t bytes) noexcept { return hardened::refuses(bytes); }
   static bool carve_in_front() noexcept { return (hardened::next_random() & 1) != 0; }
 
   // Where the program called; see hardened/stacks.h.

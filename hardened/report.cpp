@@ -6,6 +6,7 @@
 #include "core/os/line.h"
 #include "core/os/linux.h"
 #include "core/os/thread.h"
+#include "hardened/failure.h"
 #include "hardened/modules.h"
 #include "hardened/seal.h"
 #include "hardened/stacks.h"
@@ -177,6 +178,11 @@ void write_details(Text& out, Evidence const& evidence) noexcept {
     out << ", block " << start << " to " << start + facts.bytes << " of " << facts.bytes << " bytes";
   }
   out << '\n';
+  if (FailureCounts const counts = failure_counts(); counts.refused != 0) {
+    out << "  after ";
+    out.count_of(counts.refused, "refused request") << " of " << counts.requests << "; repeat with ";
+    out << failure_token() << '\n';
+  }
   write_stack(out, evidence.access ? "accessed" : "found", thread_number(), current_stack(evidence));
   if (!evidence.place.is_block() || facts.state == BlockState::kNever) return;
   Trace const trace = Trace::from(evidence.trace);
@@ -209,6 +215,7 @@ void write_json(Text& out, Evidence const& evidence, char const* message, std::s
     out << ",\"allocating_thread\":" << std::uint64_t{trace.allocating_thread};
     out << ",\"freeing_thread\":" << std::uint64_t{trace.freeing_thread};
   }
+  if (failure_counts().refused != 0) out << ",\"repeat_with\":\"" << failure_token() << '"';
   out << ",\"thread\":" << std::uint64_t{thread_number()};
   write_json_stack(out, "stack", current_stack(evidence));
   write_json_stack(out, "allocated", recall_stack(trace.allocated_by));

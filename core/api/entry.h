@@ -32,7 +32,7 @@ struct Entry {
     enter();
     auto const [bytes, overflowed] = kernels::multiply(count, size);
     if (overflowed) return out_of_memory();
-    return or_enomem(counted(Runtime::with_heap([bytes](Heap* heap) { return core().allocate_zeroed(heap, bytes); })));
+    return or_enomem(served(bytes, [bytes](Heap* heap) { return core().allocate_zeroed(heap, bytes); }));
   }
 
   // realloc(block, 0) frees and returns NULL, errno untouched, as glibc does.
@@ -43,7 +43,7 @@ struct Entry {
       free(block);
       return nullptr;
     }
-    return or_enomem(counted(Runtime::with_heap([=](Heap* heap) { return core().reallocate(heap, block, bytes); })));
+    return or_enomem(served(bytes, [=](Heap* heap) { return core().reallocate(heap, block, bytes); }));
   }
 
   [[gnu::always_inline]] static void* reallocarray(void* block, std::size_t count, std::size_t size) noexcept {
@@ -121,15 +121,14 @@ struct Entry {
   // The rest of malloc, but null leaves errno alone: the caller decides what comes next.
   static void* allocate(std::size_t bytes, Slab* dry, AllocationKind kind) noexcept {
     bool const missed = dry && Runtime::heap()->attached();
-    return counted(Runtime::with_heap([=](Heap* heap) {
+    return served(bytes, [=](Heap* heap) {
       return missed ? core().allocate_after_miss(heap, bytes, dry) : core().allocate(heap, bytes, kind);
-    }));
+    });
   }
 
   // Domain: a valid alignment.
   static void* allocate_aligned(std::size_t alignment, std::size_t bytes, AllocationKind kind) noexcept {
-    return counted(
-        Runtime::with_heap([=](Heap* heap) { return core().allocate_aligned(heap, bytes, alignment, kind); }));
+    return served(bytes, [=](Heap* heap) { return core().allocate_aligned(heap, bytes, alignment, kind); });
   }
 
   // free and the operators delete, with what they are told of the block.
@@ -168,6 +167,16 @@ struct Entry {
     if (!block) [[unlikely]]
       Runtime::count_refusal();
     return block;
+  }
+
+  // Where each request for memory passes; null: refused, by the system or on purpose.
+  template <class Work>
+  [[gnu::always_inline]] static void* served([[maybe_unused]] std::size_t bytes, Work work) noexcept {
+    if constexpr (Runtime::kFastPaths)
+      return counted(Runtime::with_heap(work));
+    else  // with the heap at hand, because the first call reads the options
+      return counted(Runtime::with_heap(
+          [=](Heap* heap) -> void* { return Runtime::Mode::refuses(bytes) ? nullptr : work(heap); }));
   }
 
   static void* or_enomem(void* block) noexcept { return block ? block : out_of_memory(); }

@@ -106,6 +106,8 @@ class Runtime {
   static void write_report(StatsReport format) noexcept {
     TextWriter out(&Host::write_standard_error, nullptr);
     write_statistics(out, format, statistics());
+    if (format != StatsReport::kText || Mode::failures() == 0) return;
+    out << "  requests refused on purpose: " << Mode::failures() << "; repeat with " << Mode::failure_token() << '\n';
   }
 
  private:

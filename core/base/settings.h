@@ -46,6 +46,7 @@ struct Settings {
   CheckTime check = CheckTime::kExit;        // how often all blocks are looked at
   Numbered<ErrorAction> on_error;            // what follows a report
   ReportFormat report_format = ReportFormat::kText;
+  char const* failures = nullptr;     // which requests are refused on purpose; null: none
   char const* report_file = nullptr;  // appended to; null: standard error
 };
 

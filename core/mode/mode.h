@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -87,6 +88,9 @@ using ReportCallback = void (*)(void* context, char const* kind, char const* tex
 //   ReuseGate        what a heap does with released blocks before they may be reused
 //   configure        before the first allocation
 //   set_report_callback  who else is told of errors
+//   start_failures   refuse requests from now on as a text says, null: none; an error number or 0
+//   failure_token    what repeats these refusals, or an empty text
+//   failures         how many requests were refused on purpose
 //   padded_bytes     block bytes needed to serve a request (headers, canaries)
 //   carve_in_front   whether a newly carved block is queued before those that lie behind it in
 //                    memory; true throughout keeps them in the order of their addresses
@@ -109,6 +113,12 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
   noexcept->std::same_as<bool>;
   { M::set_report_callback(nullptr, block) }
   noexcept->std::same_as<void>;
+  { M::start_failures(M::kName) }
+  noexcept->std::same_as<int>;
+  { M::failure_token() }
+  noexcept->std::same_as<char const*>;
+  { M::failures() }
+  noexcept->std::same_as<std::uint64_t>;
 };
 
 // What a mode that does not trust its client decides besides. Each function that takes a ClientPtr
@@ -116,6 +126,7 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 //   arm           turns a block that was free into what the client gets; `zeroed`: it reads as zero
 //   admit         the block is given back: checks it and marks it free; false: refused
 //   inspect       the block is about to be used by the call named; false: refused
+//   refuses       whether a request of so many bytes is refused on purpose; asked once for each
 //   client_bytes  how much of a live block the client may use. Domain: inspected
 //   resize        the block serves another size where it stands; false: it cannot. Domain: inspected,
 //                 padded_bytes for kMinAlignment fit
@@ -131,6 +142,8 @@ concept CheckingMode = AllocatorMode<M> &&
   { M::admit(place, pointer, claim) }
   noexcept->std::same_as<bool>;
   { M::inspect(place, pointer, call) }
+  noexcept->std::same_as<bool>;
+  { M::refuses(bytes) }
   noexcept->std::same_as<bool>;
   { M::client_bytes(place) }
   noexcept->std::same_as<std::size_t>;
@@ -163,6 +176,9 @@ struct FastMode {
   static constexpr std::size_t padded_bytes(std::size_t request, std::size_t) noexcept { return request; }
   static constexpr bool carve_in_front() noexcept { return true; }
   static void set_report_callback(ReportCallback, void*) noexcept {}
+  static int start_failures(char const*) noexcept { return ENOTSUP; }
+  static char const* failure_token() noexcept { return ""; }
+  static std::uint64_t failures() noexcept { return 0; }
 };
 static_assert(AllocatorMode<FastMode>);
 

@@ -49,6 +49,10 @@ struct ProbeMode {
 
   static void configure(Settings const&) noexcept {}
   static void set_report_callback(ReportCallback, void*) noexcept {}
+  static int start_failures(char const*) noexcept { return ENOTSUP; }
+  static char const* failure_token() noexcept { return ""; }
+  static std::uint64_t failures() noexcept { return 0; }
+  static bool refuses(std::size_t) noexcept { return false; }
   static bool carve_in_front() noexcept { return (carved++ & 1) != 0; }
 
   static std::size_t padded_bytes(std::size_t request, std::size_t alignment) noexcept {

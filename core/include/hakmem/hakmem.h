@@ -117,6 +117,19 @@ typedef void (*hak_report_callback)(void* context, char const* kind, char const*
 /* Sets the callback, or none with NULL. The fast build reports nothing and never calls it. */
 HAK_API void hak_set_report_callback(hak_report_callback callback, void* context) HAK_NOEXCEPT;
 
+/* Refuses requests on purpose from now on, as if memory were short: NULL and ENOMEM, and a failed new calls its
+ * handler. `plan` is written as for HAKMEM_FAIL: "nth:N", "every:N" or "rate:P", each perhaps with ",size>=S" and
+ * ",seed:N". Requests are counted from 1 again; NULL ends it. No other thread may allocate meanwhile.
+ * Errors: returns EINVAL for a malformed plan, ENOTSUP in the fast build; otherwise 0. */
+HAK_API int hak_fail_start(char const* plan) HAK_NOEXCEPT;
+
+/* Requests refused since hak_fail_start(), or since the program started under HAKMEM_FAIL. */
+HAK_API uint64_t hak_fail_count(void) HAK_NOEXCEPT;
+
+/* "HAKMEM_FAIL=..." that refuses the same requests in another run, or an empty string; valid until the next
+ * hak_fail_start(). Reports show it too. */
+HAK_API char const* hak_fail_token(void) HAK_NOEXCEPT;
+
 /* HAK_VERSION_STRING of the library that is loaded; a constant string. */
 HAK_API char const* hak_version(void) HAK_NOEXCEPT;
 

@@ -106,6 +106,8 @@ static void own_names(void) {
   int const trimmed = hak_trim();
   EXPECT(trimmed == 0 || trimmed == 1);
   EXPECT(hak_check_heap() == 1);
+  EXPECT(hak_fail_start(NULL) == 0 || hak_fail_start(NULL) == ENOTSUP);
+  EXPECT(hak_fail_count() == 0 && strcmp(hak_fail_token(), "") == 0);
   EXPECT(strcmp(hak_version(), HAK_VERSION_STRING) == 0);
 }
 
