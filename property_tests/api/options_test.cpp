@@ -75,7 +75,7 @@ TEST(ApiOptions, unknown_option_is_named_with_those_that_exist) {
 TEST(ApiOptions, malformed_value_is_named_with_the_range_and_the_default_stays) {
   EXPECT_EQ(read({"HAKMEM_SS_PREFAULT=banana"}).messages,
             "hakmem: HAKMEM_SS_PREFAULT is \"banana\", must be off, populate, touch, ahead or background (0 to 4); "
-            "using the default, off\n");
+            "using the default, ahead\n");
   EXPECT_EQ(read({"HAKMEM_PURGE_MS=3600001"}).messages,
             "hakmem: HAKMEM_PURGE_MS is \"3600001\", must be 0 to 3600000; using the default, 500\n");
   EXPECT_EQ(read({"HAKMEM_LARGE_CACHE=2000G"}).messages,
