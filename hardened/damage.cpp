@@ -7,15 +7,18 @@ namespace {
 
 struct Layout {
   std::byte* start;
-  std::byte* header;
+  std::byte* header;  // the client's start, where there is none
   std::byte* client;
   std::byte* slack;
   std::byte* end;
+
+  bool has_header() const noexcept { return header != client; }
 };
 
 Layout layout_of(BlockPlace const& place, Facts const& facts) noexcept {
   std::byte* const client = client_of(place, facts);
-  return {place.start, client - kHeaderBytes, client, client + facts.bytes, place.start + place.bytes};
+  std::byte* const header = client == place.start ? client : client - kHeaderBytes;
+  return {place.start, header, client, client + facts.bytes, place.start + place.bytes};
 }
 
 Damage changed(ErrorKind kind, BlockPlace const& place, std::uint64_t record, std::byte const* from,
@@ -120,6 +123,7 @@ Damage look_at_live(BlockPlace const& place, std::uint64_t record) noexcept {
   Layout const layout = layout_of(place, facts);
   if (Damage const damage = changed(ErrorKind::kOverflow, place, record, layout.slack, layout.end); damage.found)
     return damage;
+  if (!layout.has_header()) return {};
   HeaderDamage const header = compare_header(layout.header, Header::of_live(record, layout.header));
   if (Damage const damage = overrun_of_previous(place, header.found() ? &header : nullptr); damage.found) return damage;
   if (header.found())
@@ -142,7 +146,7 @@ Damage look_at_free(BlockPlace const& place, std::uint64_t record) noexcept {
 bool live_is_sound(BlockPlace const& place, std::uint64_t record) noexcept {
   Layout const layout = layout_of(place, Facts::from(record));
   if (!holds_pattern(layout.slack, layout.end) || !holds_pattern(layout.start, layout.header)) return false;
-  if (Header::load(layout.header) != Header::of_live(record, layout.header)) return false;
+  if (layout.has_header() && Header::load(layout.header) != Header::of_live(record, layout.header)) return false;
   if (place.tail) {
     if (!holds_pattern(layout.end, layout.end + kTailBytes)) return false;
   } else if (!place.last && !faces_soundly(place.next())) {
@@ -186,7 +190,7 @@ Damage damage_of_free(BlockPlace const& place, std::uint64_t record) noexcept {
 void enclose(BlockPlace const& place, std::uint64_t record) noexcept {
   Layout const layout = layout_of(place, Facts::from(record));
   fill_pattern(layout.start, layout.header);
-  Header::of_live(record, layout.header).store(layout.header);
+  if (layout.has_header()) Header::of_live(record, layout.header).store(layout.header);
   fill_pattern(layout.slack, layout.end);
   if (place.tail) fill_pattern(layout.end, layout.end + kTailBytes);
 }

@@ -137,13 +137,23 @@ void note_release(BlockRecord& record) noexcept {
   record.trace.store(trace.word(), std::memory_order_relaxed);
 }
 
+bool lies_left() noexcept {
+  return guard_side == GuardSide::kLeft || (guard_side == GuardSide::kRandom && random_below(2) == 0);
+}
+
 }  // namespace
+
+bool hardened::chosen_for_guards() noexcept {
+  return guards.choice == GuardPolicy::kAll || (guards.number != 0 && random_below(guards.number) == 0);
+}
 
 void HardenedMode::configure(Settings const& settings) noexcept {
   start_entropy(settings.seed);
   start_stacks(settings.stack_depth);
   start_reports(settings);
   quarantine_bytes = settings.quarantine_bytes;
+  guards = settings.guard;
+  guard_side = settings.guard_side;
   if (settings.failures && start_failures(settings.failures) != 0)
     Line()
         .text("hakmem: HAKMEM_FAIL must be nth:N, every:N or rate:P, with ,size>=S and ,seed:N if wanted; ignored")
@@ -168,6 +178,7 @@ void* HardenedMode::arm(BlockPlace const& place, Request const& request, bool) n
 
   facts.bytes = request.bytes;
   facts.alignment = request.alignment;
+  facts.left = place.where == BlockPlace::Where::kLarge && lies_left();
   facts.kind = request.kind;
   facts.state = BlockState::kLive;
   facts.generation = static_cast<std::uint8_t>((facts.generation + 1) & kGenerationMask);

@@ -11,7 +11,8 @@
 //   neighbours           on release the facing sides of both neighbours are looked at as well
 //   quarantine           a released block rests, and leaves at random
 //   sealed links         free lists that were written to are found out when they are followed
-//   guard pages          around metadata and large blocks; freed large blocks lose all access
+//   guard pages          around metadata and large blocks, or around more of them (HAKMEM_GUARD); freed
+//                        ones lose all access
 //
 // Invariants: what is reported is damage or misuse; nothing changes before it is reported.
 // Thread-safety: configure() once; everything else any thread. A block in state kBusy belongs to the
@@ -26,6 +27,14 @@
 #include "hardened/stacks.h"
 
 namespace hakmem {
+namespace hardened {
+
+// Which blocks have pages of their own, and at which end of them. Set once before the first allocation.
+inline constinit Numbered<GuardPolicy> guards{};
+inline constinit GuardSide guard_side = GuardSide::kRight;
+bool chosen_for_guards() noexcept;
+
+}  // namespace hardened
 
 struct HardenedMode {
   static constexpr char const* kName = "hardened";
@@ -58,6 +67,9 @@ struct HardenedMode {
   static void* arm(BlockPlace const& place, Request const& request, bool zeroed) noexcept;
   static bool admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
   static bool inspect(BlockPlace const& place, ClientPtr pointer, char const* call) noexcept;
+  static bool guards_next() noexcept {
+    return hardened::guards.choice != GuardPolicy::kOff && hardened::chosen_for_guards();
+  }
   static std::size_t client_bytes(BlockPlace const& place) noexcept;
   static bool resize(BlockPlace const& place, std::size_t bytes) noexcept;
   static bool sweep(BlockPlace const& place) noexcept;

@@ -4,6 +4,7 @@
 //   block   [ gap ][ header ][ client's bytes ][ slack ]
 //   header  word 0: the record's state word; word 1: seal over it and the address
 //   a free block starts with: word 0: its link; word 1: the seal of a free block
+// A block at the very start of its mapping has no header: a guard page is in its place.
 // gap (aligned blocks only), slack and the rest of a free block hold the pattern.
 // Thread-safety: pure functions and reads of the secrets.
 #pragma once
@@ -26,7 +27,7 @@ inline constexpr std::size_t kTailBytes = 16;
 // kBusy: a thread changes it from free to live or back; nobody else looks at the block.
 enum class BlockState : std::uint8_t { kNever = 0, kLive = 1, kFree = 2, kBusy = 3 };
 
-inline constexpr unsigned kGenerationMask = 63;
+inline constexpr unsigned kGenerationMask = 31;
 
 // The state word of a record, unpacked. A free block's tells what it was.
 struct Facts {
@@ -34,6 +35,7 @@ struct Facts {
   std::size_t alignment = kMinAlignment;
   AllocationKind kind = AllocationKind::kMalloc;
   BlockState state = BlockState::kNever;
+  bool left = false;            // in a mapping of its own: at its start, not at its end
   std::uint8_t generation = 0;  // so that a word that comes back is not taken for one that stayed
 
   static constexpr unsigned kSizeBits = 48, kAlignmentBits = 5, kKindBits = 3, kStateBits = 2;
@@ -47,12 +49,14 @@ struct Facts {
     facts.kind = static_cast<AllocationKind>(word & 7);
     word >>= kKindBits;
     facts.state = static_cast<BlockState>(word & 3);
-    facts.generation = static_cast<std::uint8_t>(word >> kStateBits);
+    word >>= kStateBits;
+    facts.left = (word & 1) != 0;
+    facts.generation = static_cast<std::uint8_t>(word >> 1);
     return facts;
   }
 
   std::uint64_t word() const noexcept {
-    std::uint64_t high = generation;
+    std::uint64_t high = std::uint64_t{generation} << 1 | (left ? 1 : 0);
     high = high << kStateBits | static_cast<std::uint64_t>(state);
     high = high << kKindBits | static_cast<std::uint64_t>(kind);
     high = high << kAlignmentBits | static_cast<std::uint64_t>(std::countr_zero(alignment));
@@ -68,14 +72,13 @@ struct Facts {
 };
 
 // What the client gets of a block: behind the header, or, in a mapping of its own, as far to the
-// right as its alignment allows.
-inline std::byte* client_of(BlockPlace const& place, std::size_t bytes, std::size_t alignment) noexcept {
-  if (place.where != BlockPlace::Where::kLarge) return place.start + alignment;
-  auto const end = reinterpret_cast<std::uintptr_t>(place.start + place.bytes);
-  return reinterpret_cast<std::byte*>(kernels::align_down(end - bytes, alignment));
-}
+// right as its alignment allows, or to the left.
 inline std::byte* client_of(BlockPlace const& place, Facts const& facts) noexcept {
-  return client_of(place, facts.bytes, facts.alignment);
+  if (place.where != BlockPlace::Where::kLarge) return place.start + facts.alignment;
+  auto const start = reinterpret_cast<std::uintptr_t>(place.start);
+  return reinterpret_cast<std::byte*>(facts.left
+                                          ? kernels::align_up(start, facts.alignment)
+                                          : kernels::align_down(start + place.bytes - facts.bytes, facts.alignment));
 }
 
 // Two words, read and written whole: other threads look at their neighbours' headers.

@@ -221,6 +221,10 @@ class Allocator {
   void* allocate_block(Heap* heap, std::size_t request, std::size_t alignment, bool& zeroed) noexcept {
     if (request > kernels::kMaxRequest) return nullptr;
     std::size_t const bytes = Mode::padded_bytes(request, alignment);
+    if constexpr (!Mode::kTrustsClient) {
+      if (Mode::guards_next() && global_.space.may_guard())
+        if (void* const block = allocate_large(bytes, alignment, zeroed)) return block;
+    }
     if (bytes > G::kMediumMax || alignment > G::kMediumMax) [[unlikely]]
       return allocate_large(bytes, alignment, zeroed);
     if (alignment == kMinAlignment) [[likely]]

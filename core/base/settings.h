@@ -29,6 +29,8 @@ struct Numbered {
   }
 };
 enum class ErrorAction : std::uint8_t { kAbort, kContinue, kExit };
+enum class GuardPolicy : std::uint8_t { kOff, kAll, kSample };
+enum class GuardSide : std::uint8_t { kRight, kLeft, kRandom };
 
 struct Settings {
   PrefaultPolicy prefault = PrefaultPolicy::kAhead;
@@ -44,6 +46,8 @@ struct Settings {
   unsigned stack_depth = 8;                  // frames kept for each allocation and each release
   std::uint64_t seed = 0;                    // of every random choice; 0: none
   CheckTime check = CheckTime::kExit;        // how often all blocks are looked at
+  Numbered<GuardPolicy> guard;               // which blocks get pages of their own between guard pages
+  GuardSide guard_side = GuardSide::kRight;  // which end of such a block lies at a guard page
   Numbered<ErrorAction> on_error;            // what follows a report
   ReportFormat report_format = ReportFormat::kText;
   char const* failures = nullptr;     // which requests are refused on purpose; null: none

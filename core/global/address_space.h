@@ -59,6 +59,14 @@ class AddressSpace {
     return most == 0 || splits_.get() + ranges_.get() < most / 2;
   }
 
+  // The same for a block that would do without guard pages; says once that it has to.
+  bool may_guard() noexcept {
+    if (may_split()) return true;
+    warn_once<Os>(guards_warned_,
+                  "blocks get no guard pages: half of the mappings that vm.max_map_count allows are in use");
+    return false;
+  }
+
   // Huge pages for a SuperSlab on later faults: not any more, because part of it is given back and
   // khugepaged would fill it again; or again, because all of it is.
   bool stop_huge(std::byte* base) noexcept {
@@ -80,11 +88,23 @@ class AddressSpace {
     hakmem::release<Os>(base, bytes, leftovers_);
   }
 
-  // The same for a range whose first `margin` bytes and last ones are guarded; the rest may be, too.
+  // A range whose first and last `margin` bytes are guarded; null: refused. The kernel may refuse the
+  // guards alone: then the margins are memory like the rest.
+  std::byte* map_guarded(std::size_t bytes, std::size_t alignment, std::size_t margin, char const* name) noexcept {
+    std::byte* const base = map(bytes, alignment, MapKind::kNormal, name);
+    if (!base) return nullptr;
+    static_cast<void>(Os::guard(base, margin));
+    static_cast<void>(Os::guard(base + bytes - margin, margin));
+    splits_.add(2);
+    return base;
+  }
+
+  // Gives back a range whose first `margin` bytes and last ones are guarded; the rest may be, too.
   void release_guarded(std::byte* base, std::size_t bytes, std::size_t margin) noexcept {
     bool const opened = Os::protect_read_write(base + margin, bytes - 2 * margin).ok();
     unmap_calls_.add(1);
     ranges_.subtract(1);
+    splits_.subtract(2);
     held_bytes_.subtract(bytes);
     Released const released = hakmem::release<Os>(base, bytes, leftovers_, opened ? base + margin : nullptr);
     VERIFY(released.disposal != Disposal::kRefused, "too many guarded ranges could not be unmapped");
@@ -168,7 +188,7 @@ class AddressSpace {
   Leftovers<Os> leftovers_;
   // protocol: a hint only; any value is correct, so relaxed.
   typename C::template Atomic<std::uintptr_t> last_base_{0};
-  std::atomic<bool> mappings_warned_{false};
+  std::atomic<bool> mappings_warned_{false}, guards_warned_{false};
   Counter<C> ranges_, splits_;  // of mappings: made and not released; at most made by splitting
   Counter<C> held_bytes_, map_calls_, unmap_calls_, purge_calls_, purged_bytes_, prefault_asked_, prefault_populated_;
 };

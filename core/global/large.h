@@ -40,7 +40,7 @@ class LargeBlocks {
   using Mutex = typename C::template Lock<LockRank::kLarge>;
   using Descriptors = ObjectPool<C, LargeBlock, LockRank::kLargeDescriptors>;
   static constexpr bool kGuarded = !C::Mode::kTrustsClient;
-  static constexpr unsigned kCacheMax = kGuarded ? 256 : 16;
+  static constexpr unsigned kCacheMax = kGuarded ? 2048 : 16;
   static constexpr std::size_t kGraveBytes = 64 * kGiB;  // address space only
 
   constexpr LargeBlocks() noexcept = default;
@@ -93,7 +93,8 @@ class LargeBlocks {
       cached_bytes_ += block->bytes;
       ++cached_count_;
     }
-    while (LargeBlock* const victim = evict(cache_bytes, kCacheMax)) discard_cached(space, victim);
+    unsigned const most = space.may_split() ? kCacheMax : kCacheMax / 8;
+    while (LargeBlock* const victim = evict(cache_bytes, most)) discard_cached(space, victim);
   }
 
   // Grows or shrinks in place or by moving pages; null: not possible, the block is unchanged.
@@ -162,14 +163,15 @@ class LargeBlocks {
     if (!block) return nullptr;
     block->bytes = bytes;
     block->margin = kGuarded ? Os::page_bytes() : 0;
-    block->base = space.map(block->mapped(), alignment, MapKind::kNormal, "hakmem large");
+    if constexpr (kGuarded)
+      block->base = space.map_guarded(block->mapped(), alignment, block->margin, "hakmem guarded");
+    else
+      block->base = space.map(bytes, alignment, MapKind::kNormal, "hakmem large");
     if (!block->base) {
       descriptors_.put_back(block);
       return nullptr;
     }
     if constexpr (kGuarded) {
-      static_cast<void>(Os::guard(block->base, block->margin));
-      static_cast<void>(Os::guard(block->start() + bytes, block->margin));
       block->record.state.store(0, std::memory_order_relaxed);
       block->record.trace.store(0, std::memory_order_relaxed);
     }

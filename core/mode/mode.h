@@ -127,6 +127,7 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 //   admit         the block is given back: checks it and marks it free; false: refused
 //   inspect       the block is about to be used by the call named; false: refused
 //   refuses       whether a request of so many bytes is refused on purpose; asked once for each
+//   guards_next   whether the next block, though small, shall have pages of its own between guard pages
 //   client_bytes  how much of a live block the client may use. Domain: inspected
 //   resize        the block serves another size where it stands; false: it cannot. Domain: inspected,
 //                 padded_bytes for kMinAlignment fit
@@ -144,6 +145,8 @@ concept CheckingMode = AllocatorMode<M> &&
   { M::inspect(place, pointer, call) }
   noexcept->std::same_as<bool>;
   { M::refuses(bytes) }
+  noexcept->std::same_as<bool>;
+  { M::guards_next() }
   noexcept->std::same_as<bool>;
   { M::client_bytes(place) }
   noexcept->std::same_as<std::size_t>;

@@ -170,6 +170,24 @@ void read_past_end() {
   std::free(block);
 }
 
+void read_before_start() {
+  char* const block = allocated();
+  std::printf("%d\n", block[wrong ? -1 : 0] == 'x');
+  std::free(block);
+}
+
+// No bug: more blocks than there may be mappings, alive at once, then used and freed.
+void hold_many() {
+  constexpr int kMany = 50'000;
+  static char* blocks[kMany];
+  for (char*& block : blocks) block = allocated();
+  for (char* block : blocks) {
+    for (std::size_t i = 0; i < size; ++i)
+      if (block[i] != 'x') std::puts("damaged");
+    std::free(block);
+  }
+}
+
 // No bug: where blocks lie relative to the first one, while some are freed.
 void print_distances() {
   char* const first = allocated();
@@ -215,6 +233,8 @@ constexpr Bug kBugs[] = {BUG(double_free),
                          BUG(write_after_free_before_reuse),
                          BUG(read_after_free),
                          BUG(read_past_end),
+                         BUG(read_before_start),
+                         BUG(hold_many),
                          BUG(print_distances)};
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <string>
+#include <vector>
 
 #include "property_tests/api/child.h"
 
@@ -93,6 +94,68 @@ TEST_P(Misuse, is_stopped_with_the_promised_line_and_its_twin_is_not) {
       EXPECT_EQ(twin.err, "");
     }
   }
+}
+
+// --- a guard page for each block ------------------------------------------------------------------
+
+struct Guarded {
+  char const* bug;
+  char const* side;
+  char const* line;
+  int signal = SIGSEGV;
+};
+constexpr Guarded kGuarded[] = {
+    {"read_past_end", "right", "overflow: read 0 bytes past the end of a SIZE-byte block from malloc"},
+    {"write_past_end", "right", "overflow: write 0 bytes past the end of a SIZE-byte block from malloc"},
+    {"write_before_start", "right", "underflow: written 1 byte before a SIZE-byte block from malloc, found by free()",
+     SIGABRT},
+    {"read_before_start", "left", "underflow: read 1 byte before a SIZE-byte block from malloc"},
+    {"write_before_start", "left", "underflow: write 1 byte before a SIZE-byte block from malloc"},
+    {"write_past_end", "left",
+     "overflow: written 0 bytes past the end of a SIZE-byte block from malloc, found by free()", SIGABRT},
+    {"read_after_free", "right", "use-after-free: read HALF bytes inside a freed SIZE-byte block from malloc"},
+    {"read_after_free", "left", "use-after-free: read HALF bytes inside a freed SIZE-byte block from malloc"},
+    {"write_after_free", "random", "use-after-free: write HALF bytes inside a freed SIZE-byte block from malloc"},
+    {"double_free_much_later", "random", "double-free: free() of a freed SIZE-byte block from malloc", SIGABRT},
+};
+constexpr std::size_t kGuardedSizes[] = {32, 112, 4000, 70'000, kLarge - kLarge % 16};
+
+class MisuseGuarded : public ::testing::TestWithParam<Guarded> {};
+
+TEST_P(MisuseGuarded, is_stopped_where_it_happens) {
+  Guarded const& guarded = GetParam();
+  std::vector<std::string> const options = {"HAKMEM_GUARD=all", std::string("HAKMEM_GUARD_SIDE=") + guarded.side};
+  for (std::size_t const size : kGuardedSizes) {
+    SCOPED_TRACE(std::to_string(size) + " bytes");
+    ChildResult const bug = run_child(LIBRARY, {PROGRAM, guarded.bug, std::to_string(size), "main", "wrong"}, options);
+    EXPECT_EQ(bug.signal, guarded.signal);
+    EXPECT_EQ(bug.err.substr(0, bug.err.find('\n')), filled_in(guarded.line, size));
+    ChildResult const twin = run_child(LIBRARY, {PROGRAM, guarded.bug, std::to_string(size), "main", "right"}, options);
+    EXPECT_EQ(twin.exit_code, 0);
+    EXPECT_EQ(twin.err, "");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Hardened, MisuseGuarded, ::testing::ValuesIn(kGuarded),
+                         [](auto const& guarded) { return std::string(guarded.param.bug) + "_" + guarded.param.side; });
+
+TEST(HardenedGuards, are_given_up_with_one_line_when_the_kernel_allows_no_more_mappings) {
+  ChildResult const many = run_child(LIBRARY, {PROGRAM, "hold_many", "40", "main", "right"}, {"HAKMEM_GUARD=all"});
+  EXPECT_EQ(many.exit_code, 0);
+  EXPECT_EQ(many.out, "");
+  EXPECT_EQ(many.err,
+            "hakmem: blocks get no guard pages: half of the mappings that vm.max_map_count allows are in use\n");
+}
+
+TEST(HardenedGuards, of_a_sample_stop_about_one_bug_in_so_many) {
+  unsigned stopped = 0;
+  for (int seed = 1; seed <= 60; ++seed) {
+    ChildResult const child = run_child(LIBRARY, {PROGRAM, "read_past_end", "4000", "main", "wrong"},
+                                        {"HAKMEM_GUARD=sample:4", "HAKMEM_SEED=" + std::to_string(seed)});
+    stopped += child.signal == SIGSEGV;
+  }
+  EXPECT_GE(stopped, 4u);
+  EXPECT_LE(stopped, 30u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Hardened, Misuse, ::testing::ValuesIn(kPromises),

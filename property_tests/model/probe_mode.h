@@ -53,6 +53,7 @@ struct ProbeMode {
   static char const* failure_token() noexcept { return ""; }
   static std::uint64_t failures() noexcept { return 0; }
   static bool refuses(std::size_t) noexcept { return false; }
+  static bool guards_next() noexcept { return false; }
   static bool carve_in_front() noexcept { return (carved++ & 1) != 0; }
 
   static std::size_t padded_bytes(std::size_t request, std::size_t alignment) noexcept {
