@@ -161,18 +161,10 @@ class Scenario {
   unsigned seed_ = 0;
 };
 
-void check(Input input, unsigned seeded) {
-  std::vector<Record> const records = testing::records_of(input);
-  if (records.empty()) return;
-  Scenario scenario(records[0], seeded);
-  for (std::size_t i = 1; i < records.size() && i < 200; ++i) scenario.perform(records[i]);
-  scenario.finish();
-}
-
 std::string print(Input input) { return print_steps(input, kNames, std::size(kNames)); }
 
 }  // namespace
 
-Surface const surface{"large", true, &check, 3, &print};
+Surface const surface{"large", true, &check_steps<Scenario>, 3, &print};
 
 }  // namespace hakmem::fuzz

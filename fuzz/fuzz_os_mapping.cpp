@@ -116,18 +116,10 @@ class Scenario {
   std::vector<AlignedMapping> held_;
 };
 
-void check(Input input, unsigned seeded) {
-  std::vector<Record> const records = testing::records_of(input);
-  if (records.empty()) return;
-  Scenario scenario(records[0], seeded);
-  for (std::size_t i = 1; i < records.size() && i < 200; ++i) scenario.perform(records[i]);
-  scenario.finish();
-}
-
 std::string print(Input input) { return print_steps(input, kNames, std::size(kNames)); }
 
 }  // namespace
 
-Surface const surface{"os_mapping", true, &check, 2, &print};
+Surface const surface{"os_mapping", true, &check_steps<Scenario>, 2, &print};
 
 }  // namespace hakmem::fuzz

@@ -119,18 +119,10 @@ class Scenario {
   std::uint64_t now_ms_ = 0;
 };
 
-void check(Input input, unsigned seeded) {
-  std::vector<Record> const records = testing::records_of(input);
-  if (records.empty()) return;
-  Scenario scenario(records[0], seeded);
-  for (std::size_t i = 1; i < records.size() && i < 200; ++i) scenario.perform(records[i]);
-  scenario.finish();
-}
-
 std::string print(Input input) { return print_steps(input, kNames, std::size(kNames)); }
 
 }  // namespace
 
-Surface const surface{"pool", true, &check, 2, &print};
+Surface const surface{"pool", true, &check_steps<Scenario>, 2, &print};
 
 }  // namespace hakmem::fuzz

@@ -24,6 +24,17 @@ inline std::string print_steps(Input input, char const* const* names, unsigned c
   return out.str();
 }
 
+// A scenario is made from the first record and performs the others; `seeded` as in Surface.
+template <class Scenario>
+void check_steps(Input input, unsigned seeded) {
+  constexpr std::size_t kMost = 200;
+  std::vector<Record> const records = testing::records_of(input);
+  if (records.empty()) return;
+  Scenario scenario(records[0], seeded);
+  for (std::size_t i = 1; i < records.size() && i < kMost; ++i) scenario.perform(records[i]);
+  scenario.finish();
+}
+
 inline constexpr int kCodes[] = {ENOMEM, EINVAL, EAGAIN, EINTR, EFAULT, EHWPOISON, EPERM, ENOMEM};
 
 // The plan that a record asks for, and, when a bug is seeded, one in which the calls of `lying` do nothing.
