@@ -120,9 +120,14 @@ class Allocator {
   // Makes SuperSlabs resident ahead of need; returns the bytes that are.
   std::size_t warm_up(std::size_t bytes) noexcept { return global_.pool.warm_up(global_.space, bytes, Os::now_ms()); }
 
-  Statistics statistics() noexcept {
+  // Exact while all threads stand still, but for the free blocks that malloc takes next: those of
+  // another thread's heap count as held. `mine`: the caller's own heap.
+  Statistics statistics(Heap const* mine = Heap::unattached()) noexcept {
     Statistics out;
-    directory_.for_each([&out](Heap& heap) {
+    global_.count_held_blocks(out);
+    directory_.for_each([&](Heap& heap) {
+      if (heap.parked || &heap == mine)
+        heap.for_each_active([&out](Slab const& slab) { out.uncount(slab.listed(), slab.block_bytes); });
       auto const counts = heap.counts();
       out.small_blocks_handed_out += counts.handed_out;
       out.medium_blocks_allocated += counts.singles;
@@ -131,7 +136,6 @@ class Allocator {
     auto const heaps = directory_.counts();
     out.heaps_now = heaps.heaps;
     out.heaps_parked_now = heaps.parked;
-    global_.count_client_blocks(out);
     global_.fill_in(out);
     return out;
   }

@@ -90,7 +90,7 @@ class Runtime {
   static void count_refusal() noexcept { refusals_.fetch_add(1, std::memory_order_relaxed); }
 
   static Statistics statistics() noexcept {
-    Statistics figures = core_.statistics();
+    Statistics figures = core_.statistics(heap_);
     figures.out_of_memory = refusals_.load(std::memory_order_relaxed);
     return figures;
   }

@@ -38,8 +38,8 @@ struct Global {
     act(space.arena().lock());
   }
 
-  // Blocks held by clients, from the slabs' own counts: exact while their threads stand still.
-  void count_client_blocks(Statistics& out) noexcept {
+  // Blocks held by clients, from the slabs' own counts; of active slabs, all blocks.
+  void count_held_blocks(Statistics& out) noexcept {
     Locked guard(purger.gate());
     for (SuperSlab<C>* super = pool.all(); super; super = super->all_next) {
       SlabSets const sets = SlabSets::from(super->slabs.load(std::memory_order_relaxed));

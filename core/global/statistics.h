@@ -8,7 +8,7 @@
 namespace hakmem {
 
 // Counters are totals since start; `_bytes` and `_now` are current. Figures of other threads'
-// heaps are exact while those threads stand still.
+// heaps are exact while those threads stand still, but for the free blocks of their active slabs.
 struct Statistics {
   // What clients hold.
   std::uint64_t small_blocks_now = 0;
@@ -38,6 +38,14 @@ struct Statistics {
   std::uint64_t prefault_asked_bytes = 0;
   std::uint64_t prefault_populated_bytes = 0;
   std::uint64_t out_of_memory = 0;  // requests refused
+
+  // Blocks that were counted as held and are free.
+  constexpr void uncount(std::uint64_t blocks, std::uint64_t block_bytes) noexcept {
+    if (blocks > small_blocks_now) blocks = small_blocks_now;
+    std::uint64_t const bytes = blocks * block_bytes;
+    small_blocks_now -= blocks;
+    small_bytes_now -= bytes < small_bytes_now ? bytes : small_bytes_now;
+  }
   // Threads.
   std::uint64_t heaps_now = 0;
   std::uint64_t heaps_parked_now = 0;

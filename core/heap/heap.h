@@ -52,13 +52,15 @@ class alignas(128) Heap {
     return direct_[(size + G::kQuantum - 1) / G::kQuantum];
   }
 
-  // A block from a slab's list; null: the list is empty (not: there is no memory).
+  // A block from a slab's list; null: the list is empty (not: there is no memory). The link in the
+  // block behind it is what the next call waits for, so it is fetched now (decision 006).
   [[gnu::always_inline]] static Block<C>* pop(Slab<C>* slab) noexcept {
     Block<C>* const block = slab->free;
     if (!block) [[unlikely]]
       return nullptr;
-    slab->free = block->next();
-    ++slab->countdown;
+    Block<C>* const following = block->next();
+    __builtin_prefetch(following, 1);
+    slab->free = following;
     return block;
   }
 
@@ -130,6 +132,12 @@ class alignas(128) Heap {
     std::uint64_t singles = 0;
   };
   Counts counts() const noexcept { return {handed_out_.get(), singles_.get()}; }
+  // Visits the slabs that malloc takes from. Owner only.
+  template <class Visit>
+  void for_each_active(Visit visit) noexcept {
+    for (Bin const& bin : bins_)
+      if (bin.active != &no_slab) visit(*bin.active);
+  }
   std::uint64_t remote_batches() const noexcept { return outbox_.batches(); }
 
   // Directory links, under its lock.

@@ -96,14 +96,14 @@ void* Heap<C>::carve(Slab<C>* slab, bool& zeroed) noexcept {
 template <class C>
 void Heap<C>::activate(unsigned index, Slab<C>* slab) noexcept {
   if (Slab<C>* const before = bins_[index].active; before != &no_slab) {
-    INVARIANT(before->free == nullptr && before->used() == before->carved);
+    INVARIANT(before->free == nullptr);
     before->state = SlabState::kFull;
     before->countdown = before->regain();
   }
   std::uint32_t const used = slab->used();
   handed_out_.add_alone(slab->carved - used);
   slab->state = SlabState::kActive;
-  slab->countdown = used + 1;
+  slab->countdown = Slab<C>::kUncounted;
   set_active(index, slab);
 }
 
@@ -180,6 +180,9 @@ void Heap<C>::change_state(Slab<C>* slab) noexcept {
       return retire_span(slab);
     case SlabState::kSingle:
       return retire_span(slab);
+    case SlabState::kActive:
+      slab->countdown = Slab<C>::kUncounted;
+      return;
     default:
       VERIFY(false, "free(): a block came back to a slab that has none out");
   }
@@ -189,7 +192,7 @@ template <class C>
 void Heap<C>::retire_empty_actives() noexcept {
   for (unsigned index = 0; index < G::kClassCount; ++index) {
     Slab<C>* const slab = bins_[index].active;
-    if (slab == &no_slab || slab->used() != 0) continue;
+    if (slab == &no_slab || slab->listed() != slab->carved) continue;
     set_active(index, &no_slab);
     retire_span(slab);
   }

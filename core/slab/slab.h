@@ -8,11 +8,12 @@
 // inbox, and listed = length of `free`:
 //     used + listed + (capacity - carved) = capacity
 // `countdown` is set so that it reaches zero exactly when free must leave its fast path:
-//     active   used + 1                   never reaches zero
 //     partial  used                       zero: the span is empty
 //     full     used - (carved - regain)   zero: enough blocks came back to allocate from it again
 //     single   1                          zero: the one block came back
-// malloc adds one, free subtracts one; nothing else is counted.
+//     active   kUncounted, and again when it reaches zero
+// free subtracts one; nothing else is counted. Malloc, which takes from the active slab only, counts
+// nothing: of that one the list says what is used, and the slab stops being active when it is empty.
 //
 // Thread-safety: owner-thread only, but `head_distance` and the geometry of the span (block_bytes,
 // super) may be read by any thread that holds a block of it: they are written before
@@ -57,6 +58,7 @@ struct alignas(kSlabTitleBytes) SlabTitle {
 template <class C>
 struct alignas(kSlabMetaBytes) Slab {
   using G = typename C::Geo;
+  static constexpr std::uint32_t kUncounted = 1u << 31;
 
   Block<C>* free = nullptr;
   std::uint32_t countdown = 0;
@@ -81,10 +83,11 @@ struct alignas(kSlabMetaBytes) Slab {
 
   bool has_room() const noexcept { return carved < capacity; }
 
+  // Of the active slab: with what malloc may take from it.
   std::uint32_t used() const noexcept {
     switch (state) {
       case SlabState::kActive:
-        return countdown - 1;
+        return carved;
       case SlabState::kFull:
         return countdown + carved - regain();
       default:
@@ -123,7 +126,6 @@ struct alignas(kSlabMetaBytes) Slab {
         rest.append(item);
     }
     free = rest.first;
-    ++countdown;
     return reinterpret_cast<Block<C>*>(first);
   }
 
@@ -143,15 +145,27 @@ struct alignas(kSlabMetaBytes) Slab {
   BlockRecord* record(unsigned number) const noexcept;
   void forget_records(unsigned from, unsigned count) const noexcept;
 
-  // Walks the list and checks the accounting. Owner only.
-  bool validate() const noexcept {
-    std::uint32_t listed = 0;
+  // Length of `free`; more than `carved` where that is no list of this span's blocks. Owner only.
+  std::uint32_t listed() const noexcept {
+    std::uint32_t count = 0;
     for (Block<C> const* item = free; item; item = item->next()) {
       auto const offset = static_cast<std::size_t>(reinterpret_cast<std::byte const*>(item) - start());
-      if (offset < first_offset() || offset >= first_offset() + std::size_t{carved} * block_bytes) return false;
-      if ((offset - first_offset()) % block_bytes != 0 || ++listed > carved) return false;
+      bool const inside = offset >= first_offset() && offset < first_offset() + std::size_t{carved} * block_bytes;
+      if (!inside || (offset - first_offset()) % block_bytes != 0 || ++count > carved) return carved + 1u;
     }
-    return state == SlabState::kSingle ? used() == 1 : used() + listed == carved;
+    return count;
+  }
+
+  // Walks the list and checks the accounting. Owner only.
+  bool validate() const noexcept {
+    switch (state) {
+      case SlabState::kSingle:
+        return used() == 1;
+      case SlabState::kActive:
+        return listed() <= carved && countdown != 0;
+      default:
+        return used() + listed() == carved;
+    }
   }
 };
 

@@ -65,6 +65,18 @@ TYPED_TEST(HeapEdge, blocks_of_no_bytes_are_distinct) {
   EXPECT_EQ(blocks.count(nullptr), 0u);
 }
 
+TYPED_TEST(HeapEdge, an_active_slab_is_never_counted_down) {
+  constexpr std::size_t kBytes = 100;
+  void* const kept = this->subject->allocate(this->heap, kBytes);
+  void* const freed = this->subject->allocate(this->heap, kBytes);
+  auto* const slab = this->heap->slab_of(this->subject->global().space.registry(), freed)->head();
+  slab->countdown = 1;  // as after as many frees as it can count
+  this->subject->release(this->heap, freed);
+  EXPECT_TRUE(this->subject->validate(this->heap));
+  EXPECT_EQ(slab->state, SlabState::kActive);
+  this->subject->release(this->heap, kept);
+}
+
 TYPED_TEST(HeapEdge, impossible_sizes_are_refused_and_change_nothing) {
   void* const block = this->shadow.allocate(this->heap, 100);
   ASSERT_TRUE(block);

@@ -29,7 +29,7 @@ class HeapHandover : public ::testing::Test {
   void release(Heap* heap, std::vector<void*> const& blocks) {
     for (void* block : blocks) subject->release(heap, block);
   }
-  Statistics statistics() { return subject->statistics(); }
+  Statistics statistics(Heap const* mine = Alloc::unattached()) { return subject->statistics(mine); }
 
   void TearDown() override {
     EXPECT_TRUE(subject->validate(Alloc::unattached()));
@@ -54,7 +54,7 @@ TYPED_TEST(HeapHandover, a_new_thread_adopts_the_heap_parked_last_with_its_block
   EXPECT_EQ(this->statistics().heaps_parked_now, 0u);
   EXPECT_EQ(this->statistics().heaps_now, 2u);
   allocator.release(second, block);
-  EXPECT_EQ(this->statistics().small_blocks_now, 0u);
+  EXPECT_EQ(this->statistics(second).small_blocks_now, 0u);
 }
 
 TYPED_TEST(HeapHandover, remote_frees_reach_the_owner_in_batches_of_bounded_size) {
@@ -64,7 +64,7 @@ TYPED_TEST(HeapHandover, remote_frees_reach_the_owner_in_batches_of_bounded_size
   using Out = Outbox<typename TypeParam::C>;
   constexpr std::size_t kBytes = 100;
   void* const first = allocator.allocate(owner, kBytes);
-  std::size_t const block_bytes = this->statistics().small_bytes_now;
+  std::size_t const block_bytes = this->statistics(owner).small_bytes_now;
   std::size_t const batch = std::min<std::size_t>(Out::kEntryBlocks, (Out::kEntryBytes - 1) / block_bytes + 1);
   std::size_t const count = 8 * batch;
   allocator.release(owner, first);
@@ -73,10 +73,10 @@ TYPED_TEST(HeapHandover, remote_frees_reach_the_owner_in_batches_of_bounded_size
   EXPECT_GE(batches, 8u);
   EXPECT_LE(batches, 16u) << "a thread that takes a slab sends its outbox early";
   owner->drain_inbox();
-  EXPECT_LT(this->statistics().small_blocks_now, batch);
+  EXPECT_LT(this->statistics(owner).small_blocks_now, batch);
   other->tidy();
   owner->drain_inbox();
-  EXPECT_EQ(this->statistics().small_blocks_now, 0u);
+  EXPECT_EQ(this->statistics(owner).small_blocks_now, 0u);
 }
 
 TYPED_TEST(HeapHandover, of_the_blocks_of_a_batch_one_is_written_to) {
@@ -97,7 +97,7 @@ TYPED_TEST(HeapHandover, of_the_blocks_of_a_batch_one_is_written_to) {
   EXPECT_EQ(std::count_if(blocks.begin(), blocks.end(), untouched),
             static_cast<std::ptrdiff_t>(blocks.size()) - batches);
   owner->drain_inbox();
-  EXPECT_EQ(this->statistics().small_blocks_now, 0u);
+  EXPECT_EQ(this->statistics(owner).small_blocks_now, 0u);
 }
 
 TYPED_TEST(HeapHandover, blocks_of_all_sizes_travel_together_and_all_arrive) {
@@ -112,7 +112,7 @@ TYPED_TEST(HeapHandover, blocks_of_all_sizes_travel_together_and_all_arrive) {
   other->tidy();
   owner->drain_inbox();
   EXPECT_TRUE(allocator.validate(owner));
-  EXPECT_EQ(this->statistics().small_blocks_now, 0u);
+  EXPECT_EQ(this->statistics(owner).small_blocks_now, 0u);
 }
 
 TYPED_TEST(HeapHandover, a_thread_without_a_heap_sends_each_block_at_once) {
@@ -122,7 +122,7 @@ TYPED_TEST(HeapHandover, a_thread_without_a_heap_sends_each_block_at_once) {
   allocator.release(TestFixture::Alloc::unattached(), block);
   EXPECT_FALSE(owner->inbox().empty());
   owner->drain_inbox();
-  EXPECT_EQ(this->statistics().small_blocks_now, 0u);
+  EXPECT_EQ(this->statistics(owner).small_blocks_now, 0u);
 }
 
 TYPED_TEST(HeapHandover, parking_sends_out_what_waits_in_the_outbox) {

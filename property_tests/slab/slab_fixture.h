@@ -37,7 +37,7 @@ class LoneSuperSlab {
   LoneSuperSlab(LoneSuperSlab const&) = delete;
   LoneSuperSlab& operator=(LoneSuperSlab const&) = delete;
 
-  // The span of one class at `first`, empty and partial.
+  // The span of one class at `first`, empty and active.
   Slab<C>* span(unsigned first, unsigned size_class) {
     Slab<C>* const head = super.slab(first);
     head->super = &super;
@@ -46,7 +46,8 @@ class LoneSuperSlab {
     head->block_bytes = static_cast<std::uint32_t>(kernels::size_of_class<G>(size_class));
     head->capacity =
         static_cast<std::uint16_t>((head->slabs * G::kSlabBytes - head->first_offset()) / head->block_bytes);
-    head->state = SlabState::kPartial;
+    head->state = SlabState::kActive;
+    head->countdown = Slab<C>::kUncounted;
     return head;
   }
 

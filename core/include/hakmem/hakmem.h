@@ -53,7 +53,8 @@ HAK_API void* hak_aligned_alloc(size_t alignment, size_t size) HAK_NOEXCEPT;
 HAK_API size_t hak_usable_size(void const* block) HAK_NOEXCEPT;
 
 /* Figures about the allocator. Members ending in `_now` are current, the others totals since start; `bytes` are
- * bytes, the rest counts. Those of running threads are approximate. New members are added at the end only. */
+ * bytes, the rest counts. Those of running threads are approximate: blocks that their next
+ * allocations will get count as held. New members are added at the end only. */
 struct hak_statistics {
   size_t size;                      /* sizeof(struct hak_statistics), set by the caller before hak_stats() */
   uint64_t small_blocks_now;        /* blocks up to 1 MiB that the program holds */
