@@ -1,25 +1,10 @@
 #include "hardened/damage.h"
 
 #include "hardened/pattern.h"
+#include "hardened/soundness.h"
 
 namespace hakmem::hardened {
 namespace {
-
-struct Layout {
-  std::byte* start;
-  std::byte* header;  // the client's start, where there is none
-  std::byte* client;
-  std::byte* slack;
-  std::byte* end;
-
-  bool has_header() const noexcept { return header != client; }
-};
-
-Layout layout_of(BlockPlace const& place, Facts const& facts) noexcept {
-  std::byte* const client = client_of(place, facts);
-  std::byte* const header = client == place.start ? client : client - kHeaderBytes;
-  return {place.start, header, client, client + facts.bytes, place.start + place.bytes};
-}
 
 Damage changed(ErrorKind kind, BlockPlace const& place, std::uint64_t record, std::byte const* from,
                std::byte const* to) noexcept {
@@ -73,7 +58,7 @@ Damage overrun_of_previous(BlockPlace const& place, HeaderDamage const* header) 
   Watch const watch(before);
   if (watch.facts().state != BlockState::kLive) return {};
   Layout const layout = layout_of(before, watch.facts());
-  std::byte const* const facing = layout.end - layout.slack > 16 ? layout.end - 16 : layout.slack;
+  std::byte const* const facing = std::max(layout.slack, layout.end - kFacingBytes);
   if (!header && holds_pattern(facing, layout.end)) return {};
   Damage damage = changed(ErrorKind::kOverflow, before, watch.word(), facing, layout.end);
   if (!damage.found && header && layout.slack == layout.end && header->first == 0 && header->last + 1 < kHeaderBytes)
@@ -103,21 +88,6 @@ Damage overrun_into_next(BlockPlace const& place, std::uint64_t record) noexcept
   return watch.stayed() ? damage : Damage{};
 }
 
-// Whether the first bytes of a block are as its record says.
-bool faces_soundly(BlockPlace const& place) noexcept {
-  std::uint64_t const word = place.record->state.load(std::memory_order_acquire);
-  Facts const facts = Facts::from(word);
-  switch (facts.state) {
-    case BlockState::kLive:
-      if (facts.alignment != kMinAlignment) return holds_pattern(place.start, place.start + kHeaderBytes);
-      return Header::load(place.start) == Header::of_live(word, place.start);
-    case BlockState::kFree:
-      return Header::load(place.start).seal == Header::seal_of_free(place.start);
-    default:
-      return true;
-  }
-}
-
 Damage look_at_live(BlockPlace const& place, std::uint64_t record) noexcept {
   Facts const facts = Facts::from(record);
   Layout const layout = layout_of(place, facts);
@@ -142,24 +112,6 @@ Damage look_at_free(BlockPlace const& place, std::uint64_t record) noexcept {
   return {true, ErrorKind::kUnderflow, place, record, place.start + 8, 8};
 }
 
-// The same as look_at_live() finding nothing, in the fewest steps: it is asked on every release.
-bool live_is_sound(BlockPlace const& place, std::uint64_t record) noexcept {
-  Layout const layout = layout_of(place, Facts::from(record));
-  if (!holds_pattern(layout.slack, layout.end) || !holds_pattern(layout.start, layout.header)) return false;
-  if (layout.has_header() && Header::load(layout.header) != Header::of_live(record, layout.header)) return false;
-  if (place.tail) {
-    if (!holds_pattern(layout.end, layout.end + kTailBytes)) return false;
-  } else if (!place.last && !faces_soundly(place.next())) {
-    return false;
-  }
-  return place.first || !overrun_of_previous(place, nullptr).found;
-}
-
-bool free_is_sound(BlockPlace const& place) noexcept {
-  return holds_pattern(place.start + kHeaderBytes, place.start + place.bytes) &&
-         Header::load(place.start).seal == Header::seal_of_free(place.start);
-}
-
 constexpr unsigned kLooks = 3;
 
 template <class Look>
@@ -176,34 +128,21 @@ Damage look_again(BlockPlace const& place, std::uint64_t record, Look look) noex
 }  // namespace
 
 Damage damage_of_live(BlockPlace const& place, std::uint64_t record) noexcept {
-  if (live_is_sound(place, record)) [[likely]]
-    return {};
+  if (live_is_sound(place, record)) return {};
   return look_again(place, record, look_at_live);
 }
 
 Damage damage_of_free(BlockPlace const& place, std::uint64_t record) noexcept {
-  if (free_is_sound(place)) [[likely]]
-    return {};
+  if (free_is_sound(place)) return {};
   return look_again(place, record, look_at_free);
 }
 
-void enclose(BlockPlace const& place, std::uint64_t record) noexcept {
+void enclose(BlockPlace place, std::uint64_t record) noexcept {
   Layout const layout = layout_of(place, Facts::from(record));
   fill_pattern(layout.start, layout.header);
   if (layout.has_header()) Header::of_live(record, layout.header).store(layout.header);
   fill_pattern(layout.slack, layout.end);
   if (place.tail) fill_pattern(layout.end, layout.end + kTailBytes);
-}
-
-void enclose_reused(BlockPlace const& place, std::uint64_t record) noexcept {
-  Layout const layout = layout_of(place, Facts::from(record));
-  if (layout.header != layout.start) fill_pattern(layout.start, layout.start + kHeaderBytes);
-  Header::of_live(record, layout.header).store(layout.header);
-}
-
-void fill_free(BlockPlace const& place) noexcept {
-  fill_pattern(place.start + kHeaderBytes, place.start + place.bytes);
-  Header{0, Header::seal_of_free(place.start)}.store(place.start);
 }
 
 }  // namespace hakmem::hardened

@@ -26,10 +26,6 @@ Damage damage_of_live(BlockPlace const& place, std::uint64_t record) noexcept;
 Damage damage_of_free(BlockPlace const& place, std::uint64_t record) noexcept;
 
 // Writes everything around the client's bytes of a live block.
-void enclose(BlockPlace const& place, std::uint64_t record) noexcept;
-// The same for a block that was free and was found undamaged: what holds the pattern already stays.
-void enclose_reused(BlockPlace const& place, std::uint64_t record) noexcept;
-// Fills a free block that is not large.
-void fill_free(BlockPlace const& place) noexcept;
+void enclose(BlockPlace place, std::uint64_t record) noexcept;
 
 }  // namespace hakmem::hardened

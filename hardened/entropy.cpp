@@ -9,8 +9,6 @@ namespace {
 
 // protocol: counts threads; relaxed, for nothing else is published.
 constinit std::atomic<std::uint32_t> threads{0};
-constinit thread_local std::uint32_t own_number = 0;
-constinit thread_local std::uint64_t own_state = 0;
 
 // One step of splitmix64 (Steele, Lea, Flood 2014): any state is a good one.
 std::uint64_t split_mix(std::uint64_t& state) noexcept {
@@ -33,19 +31,6 @@ void start_entropy(std::uint64_t seed) noexcept {
   static_cast<void>(Linux::protect_read_only(&secrets, sizeof secrets));
 }
 
-std::uint32_t thread_number() noexcept {
-  if (own_number == 0) [[unlikely]]
-    own_number = threads.fetch_add(1, std::memory_order_relaxed) + 1;
-  return own_number;
-}
-
-std::uint64_t next_random() noexcept {
-  if (own_state == 0) [[unlikely]]
-    own_state = mix(secrets.random_key ^ thread_number(), 0xd6e8feb86659fd93) | 1;
-  own_state ^= own_state << 13;
-  own_state ^= own_state >> 7;
-  own_state ^= own_state << 17;
-  return own_state;
-}
+std::uint32_t number_thread() noexcept { return own_number = threads.fetch_add(1, std::memory_order_relaxed) + 1; }
 
 }  // namespace hakmem::hardened

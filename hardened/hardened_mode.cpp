@@ -48,24 +48,17 @@ void report_damage(Damage const& damage, char const* call) noexcept {
 
 // What is wrong with taking `pointer` for the start of a live block; null: nothing. Stores the word
 // that said so.
-struct Verdict {
+struct Judgement {
   bool live;
   ErrorKind kind;
 };
-Verdict judge(BlockPlace const& place, ClientPtr pointer, std::uint64_t& record) noexcept {
+Judgement judge(BlockPlace const& place, ClientPtr pointer, std::uint64_t& record) noexcept {
   if (!place.is_block()) return {false, ErrorKind::kInvalidFree};
   record = place.record->state.load(std::memory_order_acquire);
   Facts const facts = Facts::from(record);
   if (facts.state == BlockState::kNever || client_of(place, facts) != pointer.unchecked())
     return {false, ErrorKind::kInvalidFree};
   return {facts.state == BlockState::kLive, ErrorKind::kDoubleFree};
-}
-
-bool kinds_match(Facts const& facts, Claim const& claim) noexcept { return facts.kind == claim.kind; }
-
-bool alignments_match(Facts const& facts, Claim const& claim) noexcept {
-  return claim.alignment == Claim::kUnsaid || (claim.alignment <= kMinAlignment && facts.alignment == kMinAlignment) ||
-         claim.alignment == facts.alignment;
 }
 
 // What the client says of a block against what is known; a mismatch is reported.
@@ -75,7 +68,7 @@ void compare(BlockPlace const& place, ClientPtr pointer, Facts const& facts, Cla
     kind = ErrorKind::kKindMismatch;
   else if (!alignments_match(facts, claim))
     kind = ErrorKind::kAlignmentMismatch;
-  else if (claim.bytes != Claim::kUnsaid && claim.bytes != facts.bytes)
+  else if (!sizes_match(facts, claim))
     kind = ErrorKind::kSizeMismatch;
   else
     return;
@@ -87,8 +80,7 @@ void compare(BlockPlace const& place, ClientPtr pointer, Facts const& facts, Cla
 // Damage around a live block is reported and, when the program goes on, mended.
 bool check_live(BlockPlace const& place, std::uint64_t record, char const* call) noexcept {
   Damage const damage = damage_of_live(place, record);
-  if (!damage.found) [[likely]]
-    return true;
+  if (!damage.found) return true;
   report_damage(damage, call);
   enclose(place, record);
   if (damage.place.start != place.start) enclose(damage.place, damage.record);
@@ -97,8 +89,7 @@ bool check_live(BlockPlace const& place, std::uint64_t record, char const* call)
 
 bool check_free(BlockPlace const& place, std::uint64_t record, char const* call) noexcept {
   Damage const damage = damage_of_free(place, record);
-  if (!damage.found) [[likely]]
-    return true;
+  if (!damage.found) return true;
   report_damage(damage, call);
   fill_free(place);
   return false;
@@ -121,24 +112,6 @@ void explain(Fault const& fault) noexcept {
   evidence.pc = fault.pc;
   evidence.frame = fault.frame;
   report_only(evidence);
-}
-
-void note_allocation(BlockRecord& record) noexcept {
-  Trace trace;
-  trace.allocated_by = remember_stack();
-  trace.allocating_thread = thread_number();
-  record.trace.store(trace.word(), std::memory_order_relaxed);
-}
-
-void note_release(BlockRecord& record) noexcept {
-  Trace trace = Trace::from(record.trace.load(std::memory_order_relaxed));
-  trace.freed_by = remember_stack();
-  trace.freeing_thread = thread_number();
-  record.trace.store(trace.word(), std::memory_order_relaxed);
-}
-
-bool lies_left() noexcept {
-  return guard_side == GuardSide::kLeft || (guard_side == GuardSide::kRandom && random_below(2) == 0);
 }
 
 }  // namespace
@@ -167,57 +140,31 @@ int HardenedMode::start_failures(char const* text) noexcept {
   return 0;
 }
 
-void* HardenedMode::arm(BlockPlace const& place, Request const& request, bool) noexcept {
-  BlockRecord& record = *place.record;
-  std::uint64_t const before = record.state.load(std::memory_order_relaxed);
-  Facts facts = Facts::from(before);
-  bool const reused = facts.state == BlockState::kFree;
-  if (reused) check_free(place, before, "the next allocation of this memory");
-  record.state.store(facts.as(BlockState::kBusy).word(), std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_release);
-
-  facts.bytes = request.bytes;
-  facts.alignment = request.alignment;
-  facts.left = place.where == BlockPlace::Where::kLarge && lies_left();
-  facts.kind = request.kind;
-  facts.state = BlockState::kLive;
-  facts.generation = static_cast<std::uint8_t>((facts.generation + 1) & kGenerationMask);
-  std::uint64_t const word = facts.word();
-  if (reused)
-    enclose_reused(place, word);
-  else
-    enclose(place, word);
-  note_allocation(record);
-  record.state.store(word, std::memory_order_release);
-  return client_of(place, facts);
-}
-
-bool HardenedMode::admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+// What is refused is reported; so is damage around a block that is not.
+HardenedMode::Verdict HardenedMode::judge_release(BlockPlace place, ClientPtr pointer, Claim const& claim) noexcept {
   char const* const call = name_of_release(claim);
   std::uint64_t word = 0;
-  Verdict const verdict = judge(place, pointer, word);
-  if (!verdict.live) [[unlikely]] {
-    report(evidence_of(verdict.kind, call, place, pointer.unchecked()));
-    return false;
+  auto const [live, kind] = judge(place, pointer, word);
+  if (!live) {
+    report(evidence_of(kind, call, place, pointer.unchecked()));
+    return {false, word};
   }
-  Facts const facts = Facts::from(word);
-  compare(place, pointer, facts, claim);
+  compare(place, pointer, Facts::from(word), claim);
   check_live(place, word, call);
-  BlockRecord& record = *place.record;
-  if (!record.state.compare_exchange_strong(word, facts.as(BlockState::kBusy).word(), std::memory_order_acq_rel,
-                                            std::memory_order_acquire)) {
-    report(evidence_of(ErrorKind::kDoubleFree, call, place, pointer.unchecked()));
-    return false;
-  }
-  note_release(record);
-  if (place.where == BlockPlace::Where::kSmall) fill_free(place);
-  record.state.store(facts.as(BlockState::kFree).word(), std::memory_order_release);
-  return true;
+  return {true, word};
+}
+
+void HardenedMode::report_double_free(BlockPlace place, ClientPtr pointer, Claim const& claim) noexcept {
+  report(evidence_of(ErrorKind::kDoubleFree, name_of_release(claim), place, pointer.unchecked()));
+}
+
+void HardenedMode::check_before_reuse(BlockPlace place, std::uint64_t word) noexcept {
+  check_free(place, word, "the next allocation of this memory");
 }
 
 bool HardenedMode::inspect(BlockPlace const& place, ClientPtr pointer, char const* call) noexcept {
   std::uint64_t word = 0;
-  Verdict const verdict = judge(place, pointer, word);
+  Judgement const verdict = judge(place, pointer, word);
   if (!verdict.live) [[unlikely]] {
     ErrorKind const kind = verdict.kind == ErrorKind::kDoubleFree ? ErrorKind::kUseAfterFree : verdict.kind;
     report(evidence_of(kind, call, place, pointer.unchecked()));
@@ -236,11 +183,11 @@ bool HardenedMode::resize(BlockPlace const& place, std::size_t bytes) noexcept {
   std::uint64_t before = record.state.load(std::memory_order_relaxed);
   Facts facts = Facts::from(before);
   if (facts.kind != AllocationKind::kMalloc || facts.alignment != kMinAlignment) return false;
-  if (!record.state.compare_exchange_strong(before, facts.as(BlockState::kBusy).word(), std::memory_order_acq_rel,
-                                            std::memory_order_relaxed))
+  if (!record.state.compare_exchange_strong(before, Facts::in_state(before, BlockState::kBusy),
+                                            std::memory_order_acq_rel, std::memory_order_relaxed))
     return false;
   facts.bytes = bytes;
-  facts.generation = static_cast<std::uint8_t>((facts.generation + 1) & kGenerationMask);
+  facts.generation = Facts::generation_after(before);
   std::uint64_t const word = facts.word();
   enclose(place, word);
   note_allocation(record);

@@ -20,10 +20,12 @@
 #pragma once
 
 #include "core/mode/mode.h"
+#include "hardened/damage.h"
 #include "hardened/failure.h"
 #include "hardened/quarantine.h"
 #include "hardened/report.h"
 #include "hardened/seal.h"
+#include "hardened/soundness.h"
 #include "hardened/stacks.h"
 
 namespace hakmem {
@@ -33,6 +35,32 @@ namespace hardened {
 inline constinit Numbered<GuardPolicy> guards{};
 inline constinit GuardSide guard_side = GuardSide::kRight;
 bool chosen_for_guards() noexcept;
+inline bool lies_left() noexcept {
+  return guard_side == GuardSide::kLeft || (guard_side == GuardSide::kRandom && random_below(2) == 0);
+}
+
+inline bool kinds_match(Facts const& facts, Claim const& claim) noexcept { return facts.kind == claim.kind; }
+inline bool alignments_match(Facts const& facts, Claim const& claim) noexcept {
+  return claim.alignment == Claim::kUnsaid || (claim.alignment <= kMinAlignment && facts.alignment == kMinAlignment) ||
+         claim.alignment == facts.alignment;
+}
+inline bool sizes_match(Facts const& facts, Claim const& claim) noexcept {
+  return claim.bytes == Claim::kUnsaid || claim.bytes == facts.bytes;
+}
+
+inline void note_allocation(BlockRecord& record) noexcept {
+  Trace trace;
+  trace.allocated_by = remember_stack();
+  trace.allocating_thread = thread_number();
+  record.trace.store(trace.word(), std::memory_order_relaxed);
+}
+
+inline void note_release(BlockRecord& record) noexcept {
+  Trace trace = Trace::from(record.trace.load(std::memory_order_relaxed));
+  trace.freed_by = remember_stack();
+  trace.freeing_thread = thread_number();
+  record.trace.store(trace.word(), std::memory_order_relaxed);
+}
 
 }  // namespace hardened
 
@@ -64,8 +92,51 @@ struct HardenedMode {
   // Where the program called; see hardened/stacks.h.
   [[gnu::always_inline]] static void entered(void* frame) noexcept { hardened::entry_frame = frame; }
 
-  static void* arm(BlockPlace const& place, Request const& request, bool zeroed) noexcept;
-  static bool admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
+  [[gnu::always_inline]] static void* arm(BlockPlace const& place, Request const& request, bool) noexcept {
+    using namespace hardened;
+    BlockRecord& record = *place.record;
+    std::uint64_t const before = record.state.load(std::memory_order_relaxed);
+    bool const reused = Facts::state_of(before) == BlockState::kFree;
+    if (reused && !free_is_sound(place)) [[unlikely]]
+      check_before_reuse(place, before);
+    record.state.store(Facts::in_state(before, BlockState::kBusy), std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+
+    Facts const facts{.bytes = request.bytes,
+                      .alignment = request.alignment,
+                      .kind = request.kind,
+                      .state = BlockState::kLive,
+                      .left = place.where == BlockPlace::Where::kLarge && lies_left(),
+                      .generation = Facts::generation_after(before)};
+    std::uint64_t const word = facts.word();
+    if (reused)
+      enclose_reused(place, word);
+    else
+      enclose(place, word);
+    note_allocation(record);
+    record.state.store(word, std::memory_order_release);
+    return client_of(place, facts);
+  }
+
+  [[gnu::always_inline]] static bool admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+    using namespace hardened;
+    std::uint64_t word = place.is_block() ? place.record->state.load(std::memory_order_acquire) : 0;
+    if (!is_sound_release(place, pointer, claim, word)) [[unlikely]] {
+      Verdict const verdict = judge_release(place, pointer, claim);
+      if (!verdict.live) return false;
+      word = verdict.word;
+    }
+    BlockRecord& record = *place.record;
+    if (!record.state.compare_exchange_strong(word, Facts::in_state(word, BlockState::kBusy), std::memory_order_acq_rel,
+                                              std::memory_order_acquire)) [[unlikely]] {
+      report_double_free(place, pointer, claim);
+      return false;
+    }
+    note_release(record);
+    if (place.where == BlockPlace::Where::kSmall) fill_free(place);
+    record.state.store(Facts::in_state(word, BlockState::kFree), std::memory_order_release);
+    return true;
+  }
   static bool inspect(BlockPlace const& place, ClientPtr pointer, char const* call) noexcept;
   static bool guards_next() noexcept {
     return hardened::guards.choice != GuardPolicy::kOff && hardened::chosen_for_guards();
@@ -78,6 +149,25 @@ struct HardenedMode {
 
  private:
   static constexpr std::size_t kSlackless = 32 * kKiB;
+
+  // Nothing is wrong with the block, nor with what the client says of it.
+  [[gnu::always_inline]] static bool is_sound_release(BlockPlace const& place, ClientPtr pointer, Claim const& claim,
+                                                      std::uint64_t word) noexcept {
+    using namespace hardened;
+    Facts const facts = Facts::from(word);
+    return facts.state == BlockState::kLive && client_of(place, facts) == pointer.unchecked() &&
+           kinds_match(facts, claim) && alignments_match(facts, claim) && sizes_match(facts, claim) &&
+           live_is_sound(place, word);
+  }
+  // The same, and what is wrong is reported. Like the other two off the hot path, it takes its own copy of
+  // the place: that of the caller stays in registers.
+  struct Verdict {
+    bool live;           // false: refused
+    std::uint64_t word;  // of the record, which said so
+  };
+  static Verdict judge_release(BlockPlace place, ClientPtr pointer, Claim const& claim) noexcept;
+  static void report_double_free(BlockPlace place, ClientPtr pointer, Claim const& claim) noexcept;
+  static void check_before_reuse(BlockPlace place, std::uint64_t word) noexcept;
 };
 static_assert(CheckingMode<HardenedMode>);
 

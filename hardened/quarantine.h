@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/mode/mode.h"
 #include "hardened/entropy.h"
 
 namespace hakmem::hardened {
@@ -20,34 +21,39 @@ class Quarantine {
 
   constexpr Quarantine() noexcept = default;
 
-  // Domain: take_excess() was called until it had nothing more.
-  void put(void* block, std::size_t bytes) noexcept {
-    entries_[count_++] = {block, bytes};
-    bytes_ += bytes;
+  // Takes a released block in; the one returned, if any, may be reused.
+  HeldBlock put(HeldBlock fresh) noexcept {
+    bytes_ += fresh.bytes;
+    if (count_ == 0 || (bytes_ <= quarantine_bytes && count_ < kBlocks)) {
+      newest_ = count_++;
+      entries_[newest_] = fresh;
+      return {};
+    }
+    newest_ = random_below(count_);
+    HeldBlock const old = entries_[newest_];
+    entries_[newest_] = fresh;
+    bytes_ -= old.bytes;
+    return old;
   }
 
-  // A block that may be reused now; null: the others stay.
-  void* take_excess() noexcept {
-    bool const full = count_ == kBlocks || bytes_ > quarantine_bytes;
-    if (!full || count_ <= kNewest) return nullptr;
-    std::uint32_t const chosen = random_below(count_ - kNewest);
-    Entry const entry = entries_[chosen];
+  // Another block that may be reused now; none: the others stay. The block that was put last stays for a
+  // turn, however large it is.
+  HeldBlock take_excess() noexcept {
+    if (bytes_ <= quarantine_bytes || count_ <= 1) [[likely]]
+      return {};
+    std::uint32_t chosen = random_below(count_ - 1);
+    if (chosen >= newest_) ++chosen;
+    HeldBlock const old = entries_[chosen];
     entries_[chosen] = entries_[--count_];
-    bytes_ -= entry.bytes;
-    return entry.block;
+    if (newest_ == count_) newest_ = chosen;
+    bytes_ -= old.bytes;
+    return old;
   }
 
  private:
-  struct Entry {
-    void* block;
-    std::size_t bytes;
-  };
-  // The block that was put last stays for a turn, however large it is.
-  static constexpr std::uint32_t kNewest = 1;
-
   std::size_t bytes_ = 0;
-  std::uint32_t count_ = 0;
-  Entry entries_[kBlocks]{};
+  std::uint32_t count_ = 0, newest_ = 0;
+  HeldBlock entries_[kBlocks]{};
 };
 
 }  // namespace hakmem::hardened

@@ -27,9 +27,8 @@ inline constexpr std::size_t kTailBytes = 16;
 // kBusy: a thread changes it from free to live or back; nobody else looks at the block.
 enum class BlockState : std::uint8_t { kNever = 0, kLive = 1, kFree = 2, kBusy = 3 };
 
-inline constexpr unsigned kGenerationMask = 31;
-
 // The state word of a record, unpacked. A free block's tells what it was.
+//   bits  0-47 bytes   48-52 log2 of the alignment   53-55 kind   56-57 state   58 left   59-63 generation
 struct Facts {
   std::size_t bytes = 0;  // requested
   std::size_t alignment = kMinAlignment;
@@ -38,36 +37,34 @@ struct Facts {
   bool left = false;            // in a mapping of its own: at its start, not at its end
   std::uint8_t generation = 0;  // so that a word that comes back is not taken for one that stayed
 
-  static constexpr unsigned kSizeBits = 48, kAlignmentBits = 5, kKindBits = 3, kStateBits = 2;
+  static constexpr unsigned kAlignmentShift = 48, kKindShift = 53, kStateShift = 56, kLeftShift = 58;
+  static constexpr unsigned kGenerationShift = 59;
 
   static Facts from(std::uint64_t word) noexcept {
     Facts facts;
-    facts.bytes = word & ((std::uint64_t{1} << kSizeBits) - 1);
-    word >>= kSizeBits;
-    facts.alignment = std::size_t{1} << (word & 31);
-    word >>= kAlignmentBits;
-    facts.kind = static_cast<AllocationKind>(word & 7);
-    word >>= kKindBits;
-    facts.state = static_cast<BlockState>(word & 3);
-    word >>= kStateBits;
-    facts.left = (word & 1) != 0;
-    facts.generation = static_cast<std::uint8_t>(word >> 1);
+    facts.bytes = word & ((std::uint64_t{1} << kAlignmentShift) - 1);
+    facts.alignment = std::size_t{1} << (word >> kAlignmentShift & 31);
+    facts.kind = static_cast<AllocationKind>(word >> kKindShift & 7);
+    facts.state = state_of(word);
+    facts.left = (word >> kLeftShift & 1) != 0;
+    facts.generation = static_cast<std::uint8_t>(word >> kGenerationShift);
     return facts;
   }
 
   std::uint64_t word() const noexcept {
-    std::uint64_t high = std::uint64_t{generation} << 1 | (left ? 1 : 0);
-    high = high << kStateBits | static_cast<std::uint64_t>(state);
-    high = high << kKindBits | static_cast<std::uint64_t>(kind);
-    high = high << kAlignmentBits | static_cast<std::uint64_t>(std::countr_zero(alignment));
-    return high << kSizeBits | bytes;
+    return bytes | static_cast<std::uint64_t>(std::countr_zero(alignment)) << kAlignmentShift |
+           static_cast<std::uint64_t>(kind) << kKindShift | static_cast<std::uint64_t>(state) << kStateShift |
+           std::uint64_t{left} << kLeftShift | std::uint64_t{generation} << kGenerationShift;
   }
 
-  // The same block in another state.
-  Facts as(BlockState next) const noexcept {
-    Facts facts = *this;
-    facts.state = next;
-    return facts;
+  static BlockState state_of(std::uint64_t word) noexcept { return static_cast<BlockState>(word >> kStateShift & 3); }
+  // The word of the same block in another state.
+  static std::uint64_t in_state(std::uint64_t word, BlockState next) noexcept {
+    return (word & ~(std::uint64_t{3} << kStateShift)) | static_cast<std::uint64_t>(next) << kStateShift;
+  }
+  // The generation after that of `word`.
+  static std::uint8_t generation_after(std::uint64_t word) noexcept {
+    return static_cast<std::uint8_t>((word >> kGenerationShift) + 1) & 31;
   }
 };
 

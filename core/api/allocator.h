@@ -60,17 +60,16 @@ class Allocator {
   // A block of at least `bytes`. Null: no memory, or more than kMaxRequest. Domain: attached.
   void* allocate(Heap* heap, std::size_t bytes, AllocationKind kind = AllocationKind::kMalloc) noexcept {
     bool zeroed = false;
-    return armed(allocate_block(heap, bytes, kMinAlignment, zeroed), {bytes, kMinAlignment, kind}, zeroed);
+    return serve(heap, {bytes, kMinAlignment, kind}, zeroed);
   }
 
   // The same, all zero; memory that is known to be zero is not written.
   void* allocate_zeroed(Heap* heap, std::size_t bytes) noexcept {
     bool zeroed = false;
-    void* const block = allocate_block(heap, bytes, kMinAlignment, zeroed);
+    void* const memory = serve(heap, {bytes, kMinAlignment, AllocationKind::kMalloc}, zeroed);
     // A dirty large block: giving the pages back is cheaper than writing them all.
-    if (Mode::kTrustsClient && block && !zeroed && is_large(block))
-      zeroed = global_.large.zero(global_.space, find_large(block));
-    void* const memory = armed(block, {bytes, kMinAlignment, AllocationKind::kMalloc}, zeroed);
+    if (Mode::kTrustsClient && memory && !zeroed && is_large(memory))
+      zeroed = global_.large.zero(global_.space, find_large(memory));
     return !memory || zeroed ? memory : std::memset(memory, 0, bytes);
   }
 
@@ -79,7 +78,7 @@ class Allocator {
                          AllocationKind kind = AllocationKind::kMalloc) noexcept {
     std::size_t const least = alignment < kMinAlignment ? kMinAlignment : alignment;
     bool zeroed = false;
-    return armed(allocate_block(heap, bytes, least, zeroed), {bytes, least, kind}, zeroed);
+    return serve(heap, {bytes, least, kind}, zeroed);
   }
 
   // Gives a block back. Null is fine; `heap` may be unattached().
@@ -222,13 +221,29 @@ class Allocator {
     return large->bytes;
   }
 
-  void* allocate_block(Heap* heap, std::size_t request, std::size_t alignment, bool& zeroed) noexcept {
-    if (request > kernels::kMaxRequest) return nullptr;
-    std::size_t const bytes = Mode::padded_bytes(request, alignment);
-    if constexpr (!Mode::kTrustsClient) {
-      if (Mode::guards_next() && global_.space.may_guard())
-        if (void* const block = allocate_large(bytes, alignment, zeroed)) return block;
+  // What the client gets for its request. Where it is not trusted, a block is armed first.
+  void* serve(Heap* heap, Request const& request, bool& zeroed) noexcept {
+    if (request.bytes > kernels::kMaxRequest) return nullptr;
+    if constexpr (Mode::kTrustsClient)
+      return allocate_block(heap, request.bytes, request.alignment, zeroed);
+    else
+      return serve_checked(heap, request, zeroed);
+  }
+
+  [[gnu::noinline]] void* serve_checked(Heap* heap, Request const& request, bool& zeroed) noexcept {
+    std::size_t const bytes = Mode::padded_bytes(request.bytes, request.alignment);
+    void* block = nullptr;
+    if (Mode::guards_next() && global_.space.may_guard()) block = allocate_large(bytes, request.alignment, zeroed);
+    if (!block && bytes <= G::kDirectMax && request.alignment == kMinAlignment) {
+      Slab* const slab = heap->active_slab(bytes);
+      if (auto* const popped = Heap::pop(slab)) [[likely]]
+        return Mode::arm(Resolver<C>::place_of_taken(slab, popped), request, false);
     }
+    if (!block) block = allocate_block(heap, bytes, request.alignment, zeroed);
+    return block ? Mode::arm(find(block), request, zeroed) : nullptr;
+  }
+
+  void* allocate_block(Heap* heap, std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
     if (bytes > G::kMediumMax || alignment > G::kMediumMax) [[unlikely]]
       return allocate_large(bytes, alignment, zeroed);
     if (alignment == kMinAlignment) [[likely]]
@@ -236,29 +251,21 @@ class Allocator {
     return heap->allocate_aligned(bytes, alignment, zeroed);
   }
 
-  void* armed(void* block, [[maybe_unused]] Request const& request, [[maybe_unused]] bool zeroed) const noexcept {
-    if constexpr (Mode::kTrustsClient)
-      return block;
-    else
-      return block ? Mode::arm(find(block), request, zeroed) : nullptr;
-  }
-
   // Where the client is not trusted every address is resolved, and checked before anything changes.
   void release_checked(Heap* heap, ClientPtr pointer, Claim const& claim) noexcept {
     static_assert(CheckingMode<Mode>);
-    BlockPlace const place = find(pointer.unchecked());
+    BlockPlace const place = Resolver<C>::find(global_.space.registry(), pointer.unchecked());
     if (!Mode::admit(place, pointer, claim)) return;
     if (place.where == BlockPlace::Where::kLarge)
-      return global_.large.release(global_.space, find_large(place.start), Os::now_ms());
-    if (!heap->attached()) return heap->release(global_.space.registry(), place.start);
-    pass_gate(heap, place);
+      return global_.large.release(global_.space, static_cast<LargeBlock*>(place.descriptor), Os::now_ms());
+    HeldBlock const released{place.start, place.descriptor, place.bytes};
+    if (!heap->attached()) return let_go(heap, released);
+    auto& gate = heap->reuse_gate();
+    for (HeldBlock old = gate.put(released); old.block; old = gate.take_excess()) let_go(heap, old);
   }
 
-  // Holds a released block back and frees those that were held long enough.
-  void pass_gate(Heap* heap, BlockPlace const& place) noexcept {
-    auto& gate = heap->reuse_gate();
-    gate.put(place.start, place.bytes);
-    while (void* const block = gate.take_excess()) heap->release(global_.space.registry(), block);
+  static void let_go(Heap* heap, HeldBlock const& held) noexcept {
+    heap->release_to(static_cast<Slab*>(held.slab), held.block);
   }
 
   void* reallocate_checked(Heap* heap, ClientPtr pointer, std::size_t bytes) noexcept {

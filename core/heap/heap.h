@@ -87,6 +87,8 @@ class alignas(128) Heap {
   void* allocate_aligned(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
   // Any block but a large one, of any heap.
   void release(Registry<C> const& registry, void* address) noexcept;
+  // The same where metadata lies out of line, of a block of the span whose head this is.
+  void release_to(Slab<C>* head, void* address) noexcept;
   // Extends or cuts a span of one block where it stands; false: unchanged.
   bool resize_single(Slab<C>* head, std::size_t size) noexcept;
 

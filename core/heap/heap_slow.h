@@ -146,6 +146,16 @@ void Heap<C>::release(Registry<C> const& registry, void* address) noexcept {
 }
 
 template <class C>
+void Heap<C>::release_to(Slab<C>* head, void* address) noexcept {
+  auto* const block = static_cast<Block<C>*>(address);
+  Heap* const owner = head->owner();
+  if (owner == this) [[likely]]
+    return push(head, block);
+  if (attached()) return outbox_.put(owner, block, head->size_class);
+  owner->inbox().push(alone(block));
+}
+
+template <class C>
 void Heap<C>::drain_inbox() noexcept {
   Registry<C> const& registry = global_->space.registry();
   for (Block<C>* block = inbox_.take_all(); block;) {

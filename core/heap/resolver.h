@@ -18,23 +18,26 @@ class Resolver {
   using G = typename C::Geo;
 
  public:
-  static BlockPlace find(Registry<C> const& registry, void const* address) noexcept {
+  [[gnu::always_inline]] static BlockPlace find(Registry<C> const& registry, void const* address) noexcept {
     RegistryEntry<C> const entry = registry.find(address);
     if (LargeBlock* const large = entry.large()) return place_of(large);
     if (SuperSlab<C>* const super = entry.super_slab()) return find_in(super, address);
     return {};
   }
 
-  static BlockPlace place_of(Slab<C>* head, unsigned number) noexcept {
+  [[gnu::always_inline]] static BlockPlace place_of(Slab<C>* head, unsigned number) noexcept {
     BlockPlace place;
     place.where = BlockPlace::Where::kSmall;
     place.first = number == 0;
     place.last = number + 1u == head->capacity;
     place.start = reinterpret_cast<std::byte*>(head->block(number));
     place.bytes = head->block_bytes;
-    std::byte const* const span_end = head->start() + head->slabs * G::kSlabBytes;
-    place.tail = place.last && place.start + place.bytes + C::Mode::kSpanTailBytes <= span_end;
+    if (place.last) [[unlikely]] {
+      std::byte const* const span_end = head->start() + head->slabs * G::kSlabBytes;
+      place.tail = place.start + place.bytes + C::Mode::kSpanTailBytes <= span_end;
+    }
     place.record = head->record(number);
+    place.descriptor = head;
     return place;
   }
 
@@ -45,7 +48,15 @@ class Resolver {
     place.start = large->start();
     place.bytes = large->bytes;
     place.record = &large->record;
+    place.descriptor = large;
     return place;
+  }
+
+  // Of a block that was just taken from a span of several.
+  [[gnu::always_inline]] static BlockPlace place_of_taken(Slab<C>* head, Block<C>* block) noexcept {
+    std::size_t const offset = static_cast<std::size_t>(reinterpret_cast<std::byte*>(block) - head->start());
+    kernels::Word const number = kernels::block_index(offset - head->first_offset(), kReciprocals[head->size_class]);
+    return place_of(head, static_cast<unsigned>(number));
   }
 
   // act(place) for each block of a span that was ever handed out.
@@ -63,7 +74,7 @@ class Resolver {
     return table;
   }();
 
-  static BlockPlace find_in(SuperSlab<C>* super, void const* address) noexcept {
+  [[gnu::always_inline]] static BlockPlace find_in(SuperSlab<C>* super, void const* address) noexcept {
     BlockPlace between;
     between.where = BlockPlace::Where::kBetween;
     auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;

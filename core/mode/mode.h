@@ -68,10 +68,22 @@ struct BlockPlace {
   std::byte* start = nullptr;
   std::size_t bytes = 0;
   BlockRecord* record = nullptr;
+  void* descriptor = nullptr;  // the Slab of kSmall's span, the LargeBlock of kLarge
 
   bool is_block() const noexcept { return record != nullptr; }
-  BlockPlace next() const noexcept { return {where, false, false, false, start + bytes, bytes, record + 1}; }
-  BlockPlace previous() const noexcept { return {where, false, false, false, start - bytes, bytes, record - 1}; }
+  BlockPlace next() const noexcept {
+    return {where, false, false, false, start + bytes, bytes, record + 1, descriptor};
+  }
+  BlockPlace previous() const noexcept {
+    return {where, false, false, false, start - bytes, bytes, record - 1, descriptor};
+  }
+};
+
+// A released block that a reuse gate holds; none where `block` is null.
+struct HeldBlock {
+  void* block = nullptr;
+  void* slab = nullptr;  // the head of its span
+  std::size_t bytes = 0;
 };
 
 // Is given each report: its kind ("double-free") and its whole text, which is not null-terminated.

@@ -42,9 +42,8 @@ struct ProbeMode {
 
   // Lets every block through at once.
   struct ReuseGate {
-    void put(void* block, std::size_t) noexcept { newest = block; }
-    void* take_excess() noexcept { return std::exchange(newest, nullptr); }
-    void* newest = nullptr;
+    static HeldBlock put(HeldBlock fresh) noexcept { return fresh; }
+    static HeldBlock take_excess() noexcept { return {}; }
   };
 
   static void configure(Settings const&) noexcept {}
