@@ -270,7 +270,7 @@ class Allocator {
 
   void* reallocate_checked(Heap* heap, ClientPtr pointer, std::size_t bytes) noexcept {
     BlockPlace const place = find(pointer.unchecked());
-    if (!Mode::inspect(place, pointer, "realloc()")) return nullptr;
+    if (!Mode::inspect(place, pointer, {.call = "realloc()"})) return nullptr;
     if (bytes > kernels::kMaxRequest) return nullptr;
     std::size_t const wanted = Mode::padded_bytes(bytes, kMinAlignment);
     bool const fits = wanted <= place.bytes && (wanted > place.bytes / 2 || place.bytes <= 2 * G::kQuantum);
@@ -279,13 +279,14 @@ class Allocator {
     void* const moved = allocate(heap, bytes);
     if (!moved) return nullptr;
     std::memcpy(moved, pointer.unchecked(), have < bytes ? have : bytes);
-    release_checked(heap, pointer, {});
+    release_checked(heap, pointer, {.call = "realloc()", .any_kind = true});
     return moved;
   }
 
   std::size_t usable_bytes_checked(ClientPtr pointer) const noexcept {
     BlockPlace const place = find(pointer.unchecked());
-    return Mode::inspect(place, pointer, "malloc_usable_size()") ? Mode::client_bytes(place) : 0;
+    return Mode::inspect(place, pointer, {.call = "malloc_usable_size()", .any_kind = true}) ? Mode::client_bytes(place)
+                                                                                             : 0;
   }
 
   [[gnu::noinline]] void release_large(void* address) noexcept {

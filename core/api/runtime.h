@@ -85,6 +85,9 @@ class Runtime {
     if (!heap_->attached()) [[unlikely]]
       attach();
     core_.release(heap_, block, claim);
+    if constexpr (!kFastPaths)
+      if (settings_.check.choice == CheckTime::kEvery) [[unlikely]]
+        sweep_if_due();
   }
 
   static void count_refusal() noexcept { refusals_.fetch_add(1, std::memory_order_relaxed); }
@@ -97,7 +100,7 @@ class Runtime {
 
   static void report_at_exit() noexcept {
     if (settings_.stats_at_exit != StatsReport::kOff) write_report(settings_.stats_at_exit);
-    if (settings_.check == CheckTime::kExit) core_.sweep();
+    if (settings_.check.choice != CheckTime::kFree) core_.sweep();
   }
 
   // Whether the heap is whole, and no block of it was damaged.
@@ -111,6 +114,10 @@ class Runtime {
   }
 
  private:
+  [[gnu::noinline]] static void sweep_if_due() noexcept {
+    if (releases_.fetch_add(1, std::memory_order_relaxed) % settings_.check.number == 0) core_.sweep();
+  }
+
   [[gnu::cold, gnu::noinline]] static Heap* attach_or_borrow() noexcept {
     attach();
     return heap_->attached() ? heap_ : core_.attach();
@@ -188,8 +195,8 @@ class Runtime {
   // publishes the rest. Cleared in a forked child, where there is no helper.
   static constinit inline std::atomic<bool> helper_started_{false};
 
-  // protocol: a count that any thread adds to; nothing is ordered by it.
-  static constinit inline std::atomic<std::uint64_t> refusals_{0};
+  // protocol: counts that any thread adds to; nothing is ordered by them.
+  static constinit inline std::atomic<std::uint64_t> refusals_{0}, releases_{1};
 
   static constinit inline thread_local Heap* heap_ = Core::unattached();
   static constinit inline thread_local bool departed_ = false;

@@ -44,6 +44,8 @@ struct Claim {
   AllocationKind kind = AllocationKind::kMalloc;
   std::size_t bytes = kUnsaid;
   std::size_t alignment = kUnsaid;
+  char const* call = nullptr;  // who says so; null: what releases this kind
+  bool any_kind = false;       // nothing is said of the kind
 };
 
 // What a checking mode knows of one block, out of line. All zero: the block was never handed out.
@@ -137,7 +139,7 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 // checks it first and reports what is wrong; refused means reported.
 //   arm           turns a block that was free into what the client gets; `zeroed`: it reads as zero
 //   admit         the block is given back: checks it and marks it free; false: refused
-//   inspect       the block is about to be used by the call named; false: refused
+//   inspect       the block is about to be used, as the claim says; false: refused
 //   refuses       whether a request of so many bytes is refused on purpose; asked once for each
 //   guards_next   whether the next block, though small, shall have pages of its own between guard pages
 //   client_bytes  how much of a live block the client may use. Domain: inspected
@@ -149,12 +151,12 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 template <class M>
 concept CheckingMode = AllocatorMode<M> &&
     requires(BlockPlace const& place, Request const& request, Claim const& claim, ClientPtr pointer, bool zeroed,
-             std::size_t bytes, char const* call, BlockPlace (*find)(void const*)) {
+             std::size_t bytes, BlockPlace (*find)(void const*)) {
   { M::arm(place, request, zeroed) }
   noexcept->std::same_as<void*>;
   { M::admit(place, pointer, claim) }
   noexcept->std::same_as<bool>;
-  { M::inspect(place, pointer, call) }
+  { M::inspect(place, pointer, claim) }
   noexcept->std::same_as<bool>;
   { M::refuses(bytes) }
   noexcept->std::same_as<bool>;
