@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <iostream>
 #include <new>
+#include <optional>
 #include <stdexcept>
 
 #include "bench/harness/output.h"
@@ -62,7 +63,26 @@ class Recording {
   std::string const path_;
 };
 
-// Runs in the command's place: a variable that its own preloads come after.
+// The output, which is seen to be writable at once, and goes again if it was not there before and nothing comes of it.
+class NewFile {
+ public:
+  explicit NewFile(std::string path) : path_(std::move(path)), keep_(fs::exists(path_)) {
+    bench::require_writable(path_);
+  }
+  ~NewFile() {
+    std::error_code ignored;
+    if (!keep_) fs::remove(path_, ignored);
+  }
+  NewFile(NewFile const&) = delete;
+  NewFile& operator=(NewFile const&) = delete;
+  void keep() { keep_ = true; }
+
+ private:
+  std::string const path_;
+  bool keep_;
+};
+
+// The preloads that the environment asks for come behind the recorder.
 int run(std::vector<std::string> command, std::string const& recording) {
   char const* const preloads = std::getenv("LD_PRELOAD");
   std::string const library = recorder_library() + (preloads ? std::string(":") + preloads : "");
@@ -95,11 +115,13 @@ void tell(ReadRecording const& result, RecordOptions const& options) {
 }  // namespace
 
 int record(RecordOptions const& options) {
-  bench::require_writable(options.output);
-  Recording const recording(options.output, options.limit);
-  int const status = run(options.command, recording.path());
-  ReadRecording const result = read_recording(recording.path(), options.program);
+  NewFile output(options.output);
+  std::optional<Recording> recording(std::in_place, options.output, options.limit);
+  int const status = run(options.command, recording->path());
+  ReadRecording const result = read_recording(recording->path(), options.program);
+  recording.reset();  // the disc may be full
   write_trace(options.output, result.trace);
+  output.keep();
   tell(result, options);
   return status;
 }
