@@ -50,6 +50,7 @@ struct Settings {
   GuardSide guard_side = GuardSide::kRight;  // which end of such a block lies at a guard page
   Numbered<ErrorAction> on_error;            // what follows a report
   ReportFormat report_format = ReportFormat::kText;
+  bool symbolize = false;             // functions are named in reports
   char const* failures = nullptr;     // which requests are refused on purpose; null: none
   char const* report_file = nullptr;  // appended to; null: standard error
 };

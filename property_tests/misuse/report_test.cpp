@@ -43,6 +43,17 @@ TEST(HardenedReport, is_one_json_line_when_asked) {
   EXPECT_EQ(count_of(run_bug("double_free", {"HAKMEM_REPORT_FORMAT=both"}).err, "double-free"), 3);
 }
 
+TEST(HardenedReport, names_functions_when_asked) {
+  ChildResult const text = run_bug("double_free", {"HAKMEM_SYMBOLIZE=1"});
+  EXPECT_EQ(text.err.find(kLine), 0u) << text.err;
+  EXPECT_GE(count_of(text.err, "double_freeEv+0x"), 2) << "found and freed: " << text.err;
+  EXPECT_GE(count_of(text.err, "allocatedEv+0x"), 1) << text.err;
+  auto const report = nlohmann::json::parse(
+      run_bug("double_free", {"HAKMEM_SYMBOLIZE=1", "HAKMEM_REPORT_FORMAT=json"}).err, nullptr, false);
+  EXPECT_NE(report["stack"].dump().find(" in main+0x"), std::string::npos) << report;
+  EXPECT_EQ(count_of(run_bug("double_free", {}).err, " in main+0x"), 0);
+}
+
 TEST(HardenedReport, goes_to_a_file_when_asked) {
   std::string const file = ::testing::TempDir() + "hakmem_report";
   std::filesystem::remove(file);
