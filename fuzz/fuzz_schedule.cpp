@@ -1,9 +1,9 @@
 // Several logical threads on the whole allocator: the operations of each run in order, the input decides at which
 // atomic access which other thread goes on. Attach, detach, adoption, remote frees, trimming, purging and fork meet in
 // every way. Oracle: the reference model at any time, and the whole heap when all are done.
-#include "fuzz/fibers.h"
 #include "fuzz/programs.h"
 #include "property_tests/model/sabotage.h"
+#include "property_tests/schedules/fibers.h"
 
 namespace hakmem::fuzz {
 namespace {
@@ -17,6 +17,23 @@ struct Scheduled {
   unsigned steps, to;
 };
 
+// The running thread hands over to thread `to` at the `steps`-th switch point from when it was told on; 0: never.
+class InputScheduler final : public testing::Scheduler {
+ public:
+  void switch_after(unsigned steps, unsigned to) {
+    steps_ = steps;
+    to_ = to;
+  }
+  unsigned choose(Point point, unsigned current, testing::Ready ready) override {
+    if (point == Point::kStart) return 0;
+    if (point != Point::kStep) return testing::in_turn(ready, current + 1);
+    return steps_ == 0 || --steps_ != 0 ? current : testing::in_turn(ready, to_);
+  }
+
+ private:
+  unsigned steps_ = 0, to_ = 0;
+};
+
 // The byte that chooses the thread has six bits to spare: four for the steps, two for the next thread.
 Scheduled scheduled(testing::Record const& record) {
   return {testing::decode(record), record.thread >> 2 & 15u, record.thread >> 6 & 3u};
@@ -24,13 +41,13 @@ Scheduled scheduled(testing::Record const& record) {
 
 template <class Mode, class G>
 std::unique_ptr<Subject> make(testing::SubjectKind const& kind) {
-  return std::make_unique<testing::SubjectOn<Mode, FiberOs, G, FiberSync>>(kind.settings());
+  return std::make_unique<testing::SubjectOn<Mode, testing::FiberOs, G, testing::FiberSync>>(kind.settings());
 }
 
 void check(Input input, unsigned seeded) {
   std::vector<testing::Record> const records = testing::records_of(input);
   if (records.empty()) return;
-  Fibers::torn_exchange = seeded == 1;
+  testing::Fibers::torn_exchange = seeded == 1;
   testing::SubjectKind const kind = testing::decode_subject(records[0]);
   auto const sabotage = seeded < 2 ? testing::Sabotage::kNone : testing::Sabotage::kTwice;
   auto const subject = testing::sabotaged(
@@ -40,15 +57,16 @@ void check(Input input, unsigned seeded) {
   std::vector<Scheduled> programs[Subject::kThreads];
   for (std::size_t i = 1; i < records.size() && i <= kMostOperations; ++i)
     programs[records[i].thread % Subject::kThreads].push_back(scheduled(records[i]));
+  InputScheduler scheduler;
   std::vector<std::function<void()>> bodies;
   for (auto const& program : programs)
-    bodies.push_back([&program, &heap] {
+    bodies.push_back([&program, &heap, &scheduler] {
       for (Scheduled const& one : program) {
-        Fibers::switch_after(one.steps, one.to);
+        scheduler.switch_after(one.steps, one.to);
         testing::perform(one.operation, heap);
       }
     });
-  Fibers::run(std::move(bodies));
+  testing::Fibers::run(std::move(bodies), scheduler);
   heap.finish();
 }
 

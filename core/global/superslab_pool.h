@@ -127,11 +127,13 @@ class SuperSlabPool {
   Mutex& lock() noexcept { return lock_; }
   Descriptors& descriptors() noexcept { return descriptors_; }
 
+  // Domain: no other thread is inside the allocator, so that the purger holds no slab.
   bool validate() noexcept {
     bool sound = true;
     std::uint64_t warm_found = 0, cold_found = 0;
     for_each_pooled([&](SuperSlab<C> const* super, bool warm) {
       sound &= super->used_slabs == 0 && !super->listed_available;
+      sound &= SlabSets::from(super->slabs.load(std::memory_order_relaxed)).free == G::kAllSlabs;
       ++(warm ? warm_found : cold_found);
     });
     Locked guard(lock_);

@@ -1,34 +1,51 @@
 // What it owns: logical threads as fibers of one thread, switched only where the program under test touches an atomic
-// or waits, so that an input decides the schedule; and the Sync policy and operating system that make it so.
-// Invariants: one fiber runs at a time; a schedule is a function of the input.
+// or waits, so that a scheduler decides who goes on; and the Sync policy and operating system that make it so.
+// Invariants: one fiber runs at a time; what happens is a function of the scheduler's choices.
 // Thread-safety: one thread.
 #pragma once
 
-#include <ucontext.h>
-
 #include <atomic>
 #include <cstdint>
-#include <exception>
 #include <functional>
-#include <memory>
 #include <vector>
 
 #include "core/base/atomic.h"
 #include "property_tests/faulty_os.h"
 
-namespace hakmem::fuzz {
+namespace hakmem::testing {
+
+// The fibers that can go on, as a bit set.
+using Ready = std::uint32_t;
+
+// Decides who goes on. It is asked at each switch point and must name a fiber of `ready`.
+class Scheduler {
+ public:
+  enum class Point {
+    kStart,  // nobody ran yet
+    kStep,   // before an atomic access of `current`, which is ready as well
+    kWait,   // `current` cannot go on before another one did something
+    kEnd,    // `current` came to its end
+  };
+  virtual ~Scheduler() = default;
+  virtual unsigned choose(Point point, unsigned current, Ready ready) = 0;
+};
+
+// The first of `ready` from fiber `from` on, in turn.
+unsigned in_turn(Ready ready, unsigned from);
 
 class Fibers {
  public:
-  // Runs all bodies to their end, the first one first. Rethrows what the first failing one threw.
-  static void run(std::vector<std::function<void()>> bodies);
+  // Runs all bodies to their end. Rethrows what the first failing one threw; a wait for nothing is a Violation
+  // too, after which what the bodies worked on is not to be touched.
+  static void run(std::vector<std::function<void()>> bodies, Scheduler& scheduler);
 
-  // The running fiber hands over to fiber number `to` at the `steps`-th switch point from now on; 0: never.
-  static void switch_after(unsigned steps, unsigned to);
-  // A switch point: before each atomic access.
   static void step();
-  // The running fiber cannot go on before another one did something.
   static void wait();
+
+  // Calls act(). Where it ends by a signal, or not in 20 seconds, that is a Violation; it is left where it was.
+  static void guarded(std::function<void()> const& act);
+  // In a forked child: what goes on is no fiber any more.
+  static void forget();
 
   // Plants a bug: an atomic exchange is a read and a write, with a switch point between them.
   static inline bool torn_exchange = false;
@@ -104,7 +121,7 @@ struct FiberSync {
 };
 
 // The failing system over the real one, on which waiting is a matter of fibers.
-struct FiberOs : testing::FaultyLinux {
+struct FiberOs : FaultyLinux {
   static void wait(FiberAtomic<std::uint32_t>&, std::uint32_t) noexcept { Fibers::wait(); }
   static void wait(std::atomic<std::uint32_t>&, std::uint32_t) noexcept { Fibers::wait(); }
   static void wait_for(FiberAtomic<std::uint32_t>&, std::uint32_t, std::uint64_t) noexcept { Fibers::wait(); }
@@ -115,4 +132,4 @@ struct FiberOs : testing::FaultyLinux {
 };
 static_assert(OperatingSystem<FiberOs>);
 
-}  // namespace hakmem::fuzz
+}  // namespace hakmem::testing
