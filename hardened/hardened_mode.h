@@ -71,6 +71,7 @@ struct HardenedMode {
   static constexpr bool kMetadataInBand = false;
   static constexpr bool kTrustsClient = false;
   static constexpr std::size_t kSpanTailBytes = hardened::kTailBytes;
+  static constexpr bool kSamples = false;
   using Links = hardened::SealedLinks;
   using ReuseGate = hardened::Quarantine;
 

@@ -80,14 +80,17 @@ class Runtime {
 
   // Off the fast path: frees by a thread that has no heap yet give it one, so that it sends its
   // blocks home in batches.
-  [[gnu::noinline]] static void release(void* block, Claim const& claim) noexcept {
-    if (!block) return;
-    if (!heap_->attached()) [[unlikely]]
-      attach();
-    core_.release(heap_, block, claim);
-    if constexpr (!kFastPaths)
-      if (settings_.check.choice == CheckTime::kEvery) [[unlikely]]
-        sweep_if_due();
+  [[gnu::noinline]] static void release(void* block, Claim const& claim) noexcept { release_named(block, claim); }
+  // The same for what the fast path of free left, which the compiler can jump to.
+  template <AllocationKind kind>
+  [[gnu::noinline]] static void release_missed(void* block) noexcept {
+    note_caller(__builtin_frame_address(0));
+    release_named(block, {kind, Claim::kUnsaid, Claim::kUnsaid});
+  }
+
+  // First in a function that the program called, or that such a one jumped to: reports begin there.
+  [[gnu::always_inline]] static void note_caller([[maybe_unused]] void* frame) noexcept {
+    if constexpr (!Mode::kTrustsClient || Mode::kSamples) Mode::entered(frame);
   }
 
   static void count_refusal() noexcept { refusals_.fetch_add(1, std::memory_order_relaxed); }
@@ -114,6 +117,15 @@ class Runtime {
   }
 
  private:
+  [[gnu::always_inline]] static void release_named(void* block, Claim const& claim) noexcept {
+    if (!block) return;
+    if (!heap_->attached()) [[unlikely]]
+      attach();
+    core_.release(heap_, block, claim);
+    if constexpr (!kFastPaths)
+      if (settings_.check.choice == CheckTime::kEvery) [[unlikely]]
+        sweep_if_due();
+  }
   [[gnu::noinline]] static void sweep_if_due() noexcept {
     if (releases_.fetch_add(1, std::memory_order_relaxed) % settings_.check.number == 0) core_.sweep();
   }
@@ -155,7 +167,8 @@ class Runtime {
       settings_ = read_options(Host::environment(), messages);
       if (settings_.help_at_start) write_option_help(messages);
       core_.configure(settings_);
-      if constexpr (!Mode::kTrustsClient) Mode::watch([](void const* address) { return core_.find(address); });
+      if constexpr (!Mode::kTrustsClient || Mode::kSamples)
+        Mode::watch([](void const* address) { return core_.find(address); });
       started_.store(true, std::memory_order_release);
     }
     Host::register_fork(&before_fork, &after_fork_in_parent, &after_fork_in_child);

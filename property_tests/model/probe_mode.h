@@ -20,6 +20,7 @@ struct ProbeMode {
   static constexpr bool kMetadataInBand = false;
   static constexpr bool kTrustsClient = false;
   static constexpr std::size_t kSpanTailBytes = 16;
+  static constexpr bool kSamples = false;
 
   // A link is worth nothing unless it is decoded where it was encoded.
   struct Links {
