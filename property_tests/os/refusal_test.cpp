@@ -99,13 +99,14 @@ TEST_F(OsRefusal, what_cannot_be_read_is_empty) {
 
 std::atomic<unsigned> interruptions{0};
 
-// Sends a signal, whose handler does not restart calls, to a thread until it ran `times` times.
+// Sends a signal, whose handler does not restart calls, to a thread until it ran `times` times. Gives up
+// on a thread that has ended.
 void interrupt(pthread_t thread, unsigned times) {
   interruptions = 0;
   struct sigaction action {};
   action.sa_handler = [](int) { ++interruptions; };
   ::sigaction(SIGUSR1, &action, nullptr);
-  while (interruptions < times) {
+  for (unsigned tries = 0; interruptions < times && tries < 2000; ++tries) {
     ::pthread_kill(thread, SIGUSR1);
     ::usleep(1000);
   }
