@@ -28,8 +28,8 @@ struct SampledFastMode : FastMode {
   [[gnu::always_inline]] static void entered(void* frame) noexcept { hardened::entry_frame = frame; }
   static void* arm(BlockPlace const& place, Request const& request, bool zeroed) noexcept;
   static bool admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
-  static bool inspect(BlockPlace const& place, ClientPtr pointer, char const* call) noexcept {
-    return HardenedMode::inspect(place, pointer, call);
+  static bool inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+    return HardenedMode::inspect(place, pointer, claim);
   }
   static std::size_t client_bytes(BlockPlace const& place) noexcept { return HardenedMode::client_bytes(place); }
   static void watch(BlockPlace (*find)(void const*)) noexcept;

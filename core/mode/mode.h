@@ -185,12 +185,12 @@ concept CheckingMode = AllocatorMode<M> &&
 template <class M>
 concept SamplingMode = AllocatorMode<M> && M::kTrustsClient &&
     requires(BlockPlace const& place, Request const& request, Claim const& claim, ClientPtr pointer, bool zeroed,
-             char const* call, std::uint64_t now_ms, BlockPlace (*find)(void const*)) {
+             std::uint64_t now_ms, BlockPlace (*find)(void const*)) {
   { M::arm(place, request, zeroed) }
   noexcept->std::same_as<void*>;
   { M::admit(place, pointer, claim) }
   noexcept->std::same_as<bool>;
-  { M::inspect(place, pointer, call) }
+  { M::inspect(place, pointer, claim) }
   noexcept->std::same_as<bool>;
   { M::client_bytes(place) }
   noexcept->std::same_as<std::size_t>;
