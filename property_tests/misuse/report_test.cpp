@@ -103,5 +103,20 @@ TEST(HardenedReport, finds_a_damaged_block_without_quarantine) {
   EXPECT_EQ(run_bug("double_free", {"HAKMEM_QUARANTINE=0"}).err.find(kLine), 0u);
 }
 
+TEST(HardenedReport, finds_damage_at_every_so_many_releases) {
+  constexpr char const* kBug = "write_past_end_while_others_are_freed";
+  std::string const line =
+      "hakmem: overflow: written 0 bytes past the end of a 24-byte block from malloc, found by a heap check\n";
+  EXPECT_EQ(run_bug(kBug, {"HAKMEM_CHECK=every:20"}).err.find(line), 0u);
+  EXPECT_EQ(run_bug(kBug, {"HAKMEM_CHECK=every:21"}).err, "") << "it ends before the 21st release, by _exit()";
+  EXPECT_EQ(run_bug(kBug, {}).err, "");
+}
+
+TEST(HardenedReport, continues_after_a_realloc_of_another_kind_with_one_report) {
+  ChildResult const result = run_bug("realloc_of_new", {"HAKMEM_ON_ERROR=continue"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(count_of(result.err, "hakmem: "), 1) << result.err;
+}
+
 }  // namespace
 }  // namespace hakmem
