@@ -75,10 +75,21 @@ TEST_F(HakTrace, a_block_freed_by_another_thread_is_freed_by_it) {
 }
 
 TEST_F(HakTrace, calls_of_threads_that_run_at_a_time_have_one_order) {
+  setenv("MALLOC_ARENA_MAX", "1", 1);  // what one thread frees, another gets at once
   Trace const trace = recorded("threads");
+  unsetenv("MALLOC_ARENA_MAX");
   EXPECT_EQ(count(trace, CallKind::kMalloc), 40 * kBlocks);
+  int freed_by_another = 0;
+  constexpr std::uint32_t kAnybody = ~0u;
   EXPECT_EQ(count(trace, CallKind::kFree), 40 * kBlocks);
   EXPECT_NO_THROW(trace.validate());
+  std::vector<std::uint32_t> owner(trace.blocks);
+  for (Call const& call : trace.calls) {
+    if (call.allocates()) owner[call.block] = call.bytes == kBytes ? call.thread : kAnybody;
+    bool const anybody = owner[call.block] == kAnybody;
+    if (call.kind == CallKind::kFree && !anybody && owner[call.block] != call.thread) ++freed_by_another;
+  }
+  EXPECT_EQ(freed_by_another, 0) << "a free lies behind the allocation that got its memory";
   ChildResult const checked = hak("replay --check " + file_);
   EXPECT_EQ(checked.failure, "") << checked.output;
 }

@@ -59,6 +59,7 @@ void fork_and_leave() {
   void* volatile block = std::malloc(kBytes);
   std::free(block);
   std::free(block);
+  block = nullptr;  // the call above is not the last one, which leaves no frame
 }
 
 }  // namespace
