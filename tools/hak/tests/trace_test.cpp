@@ -113,10 +113,14 @@ TEST_F(HakTrace, the_limit_keeps_a_prefix) {
 }
 
 TEST_F(HakTrace, a_full_disc_ends_the_recording_and_not_the_program) {
-  std::string const mount = "unshare -Urm sh -c 'mount -t tmpfs -o size=300k none /mnt && ";
-  if (!run(mount + "true'").failure.empty()) GTEST_SKIP() << "this system has no mounts for users";
-  ChildResult const result =
-      run(mount + HAK + " trace record -o /mnt/x -- " + ALLOCATES + " threads && " + HAK + " trace show /mnt/x'");
+  std::string const disc = file_ + ".disc";
+  std::string const mount = "unshare -Urm sh -c 'mount -t tmpfs -o size=300k none " + disc + " && ";
+  fs::create_directory(disc);
+  bool const mounts = run(mount + "true'").failure.empty();
+  ChildResult const result = run(mount + HAK + " trace record -o " + disc + "/x -- " + ALLOCATES + " threads && " +
+                                 HAK + " trace show " + disc + "/x'");
+  fs::remove(disc);
+  if (!mounts) GTEST_SKIP() << "this system has no mounts for users";
   EXPECT_EQ(result.failure, "") << result.output;
   EXPECT_NE(result.output.find("No space left on device"), std::string::npos) << result.output;
   EXPECT_NE(result.output.find("not all it made"), std::string::npos) << result.output;
