@@ -35,16 +35,16 @@ constexpr char const* kRedis =
     "env ${preload:+LD_PRELOAD=$preload} /usr/bin/redis-server --port 0 --unixsocket $d/s --save '' --dir $d "
     "--logfile $d/log & server=$!\n"
     "for i in 1 2 3 4 5 6 7 8 9 10; do /usr/bin/redis-cli -s $d/s ping > /dev/null 2>&1 && break; sleep 0.2; done\n"
-    "/usr/bin/redis-benchmark -s $d/s --csv -n 60000 -c 20 -P 16 -r 20000 -d 200 -t set,get,lpush,sadd,hset,zadd "
+    "/usr/bin/redis-benchmark -s $d/s --csv -n 20000 -c 20 -P 16 -r 20000 -d 200 -t set,get,lpush,sadd,hset,zadd "
     "> $d/out; status=$?\n"
     "sed -n 's/^VmHWM: *\\([0-9]*\\) kB/rss \\1/p' /proc/$server/status\n"
     "tr -d '\"' < $d/out | awk -F, '$2 + 0 > 0 { print \"rate\", $2 }'\n"
     "kill $server; wait $server; rm -r $d; exit $status";
 
 constexpr Workload kWorkloads[] = {
-    {"random-mixed, 8192 slots", "random-mixed 10000000 8192 42", nullptr, "", "random-mixed 500000 8192 42"},
-    {"random-mixed, 200,000 slots", "random-mixed 6000000 200000 42", nullptr, "", "random-mixed 500000 200000 42"},
-    {"two threads, 20 % remote", "random-mixed 8000000 256 42 --threads 2 --remote 20", nullptr, "",
+    {"random-mixed, 8192 slots", "random-mixed 3000000 8192 42", nullptr, "", "random-mixed 500000 8192 42"},
+    {"random-mixed, 200,000 slots", "random-mixed 3000000 200000 42", nullptr, "", "random-mixed 500000 200000 42"},
+    {"two threads, 20 % remote", "random-mixed 4000000 256 42 --threads 2 --remote 20", nullptr, "",
      "random-mixed 500000 256 42 --threads 2 --remote 20"},
     {"sqlite3", nullptr, kSqlite, "/usr/bin/sqlite3"},
     {"python3", nullptr, kPython, "/usr/bin/python3"},
