@@ -5,6 +5,7 @@
 
 #include "bench/approaches/approaches.h"
 #include "bench/compare/compare.h"
+#include "bench/cost/cost.h"
 #include "bench/harness/report.h"
 #include "bench/harness/scenario.h"
 #include "bench/map_populate/map_populate.h"
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
   add_allocators_command(app);
   add_map_populate_command(app);
   add_approaches_command(app);
+  add_cost_command(app);
   try {
     app.parse(argc, argv);
   } catch (CLI::ParseError const& error) {

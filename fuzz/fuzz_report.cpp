@@ -1,5 +1,5 @@
-// The report writer on hostile input: any evidence, and a module whose path and ELF image are the input's. Oracles: the
-// first line names the kind and holds no address; the JSON is JSON; reading the image stays inside it.
+// The report writer on hostile input: any evidence, and a module whose path, ELF image and symbols are the input's.
+// Oracles: the first line names the kind and holds no address; the JSON is JSON; reading the image stays inside it.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,6 +12,7 @@
 #include "hardened/report.h"
 #include "hardened/seal.h"
 #include "hardened/stacks.h"
+#include "hardened/symbols.h"
 
 namespace hakmem::fuzz {
 namespace {
@@ -70,6 +71,7 @@ class Module {
   ~Module() { munmap(start_, kImageBytes); }
   Module(Module const&) = delete;
   Module& operator=(Module const&) = delete;
+  int file() const { return file_.descriptor(); }
   std::byte* start() const { return static_cast<std::byte*>(start_); }
 
  private:
@@ -82,6 +84,20 @@ class Module {
   MemoryFile file_;
   void* start_;
 };
+
+// The image as the file of a module: any function may be named, in bytes that print, and the answer is the same twice.
+void check_symbols(Module const& module, std::uint64_t offset) {
+  std::string told[2];
+  for (std::string& each : told) {
+    char buffer[512];
+    hardened::Text text(buffer, sizeof buffer);
+    hardened::write_symbol(text, module.file(), offset, hardened::CodeAddress::kReturn);
+    each.assign(text.data(), text.size());
+  }
+  require(told[0] == told[1], "a file that stays names two functions");
+  require(told[0].empty() || told[0].starts_with(" in "), "a symbol is told in another form");
+  for (char const character : told[0]) require(character >= ' ' && character <= '~', "a symbol does not print");
+}
 
 struct Outcome {
   std::string kind, text, file;
@@ -137,6 +153,8 @@ void check(Input input, unsigned seeded) {
   Module const module(reader);
   evidence.pc = module.start() + 16;
   evidence.frame = memory;  // no frame: the walk ends at the pc
+
+  check_symbols(module, evidence.damaged % kImageBytes);
 
   Outcome outcome = reported(evidence);
   if (seeded == 1) outcome.file.resize(outcome.file.size() - 3);

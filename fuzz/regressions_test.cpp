@@ -38,6 +38,18 @@ TEST(FuzzRegression, an_image_with_wild_offsets_is_not_followed) {
   replay("report", "an_image_with_wild_offsets_is_not_followed");
 }
 
+TEST(FuzzModel, a_call_made_a_record_is_the_same_call_again) {
+  for (std::size_t bytes = 0; bytes < 6 * kMiB; bytes += 1 + bytes / 64) {
+    EXPECT_EQ(to_code(decode(encode_malloc(3, 63, bytes))), to_code(Malloc{.thread = 3, .slot = 63, .bytes = bytes}));
+    EXPECT_EQ(to_code(decode(encode_calloc(2, 1, bytes))), to_code(Calloc{.thread = 2, .slot = 1, .bytes = bytes}));
+    EXPECT_EQ(to_code(decode(encode_realloc(1, 0, bytes))), to_code(Realloc{.thread = 1, .slot = 0, .bytes = bytes}));
+    for (std::size_t alignment = 1; alignment <= kMostEncodedAlignment; alignment *= 2)
+      EXPECT_EQ(to_code(decode(encode_aligned(0, 9, bytes, alignment))),
+                to_code(AlignedAlloc{.thread = 0, .slot = 9, .bytes = bytes, .alignment = alignment}));
+  }
+  EXPECT_EQ(to_code(decode(encode_free(2, 33))), to_code(Free{.thread = 2, .slot = 33}));
+}
+
 TEST(FuzzModel, a_program_prints_itself_as_the_code_that_makes_it) {
   std::vector<Operation> const operations = {AlignedAlloc{.thread = 1, .slot = 2, .bytes = 3, .alignment = 64},
                                              Free{.thread = 0, .slot = 2, .sized = true}, NoFaults{}};

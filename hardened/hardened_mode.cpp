@@ -15,6 +15,7 @@ namespace {
 using namespace hardened;
 
 char const* name_of_release(Claim const& claim) noexcept {
+  if (claim.call) return claim.call;
   bool const sized = claim.bytes != Claim::kUnsaid;
   switch (claim.kind) {
     case AllocationKind::kMalloc:
@@ -162,7 +163,8 @@ void HardenedMode::check_before_reuse(BlockPlace place, std::uint64_t word) noex
   check_free(place, word, "the next allocation of this memory");
 }
 
-bool HardenedMode::inspect(BlockPlace const& place, ClientPtr pointer, char const* call) noexcept {
+bool HardenedMode::inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+  char const* const call = name_of_release(claim);
   std::uint64_t word = 0;
   Judgement const verdict = judge(place, pointer, word);
   if (!verdict.live) [[unlikely]] {
@@ -170,6 +172,7 @@ bool HardenedMode::inspect(BlockPlace const& place, ClientPtr pointer, char cons
     report(evidence_of(kind, call, place, pointer.unchecked()));
     return false;
   }
+  compare(place, pointer, Facts::from(word), claim);
   check_live(place, word, call);
   return true;
 }

@@ -39,7 +39,9 @@ inline bool lies_left() noexcept {
   return guard_side == GuardSide::kLeft || (guard_side == GuardSide::kRandom && random_below(2) == 0);
 }
 
-inline bool kinds_match(Facts const& facts, Claim const& claim) noexcept { return facts.kind == claim.kind; }
+inline bool kinds_match(Facts const& facts, Claim const& claim) noexcept {
+  return claim.any_kind || facts.kind == claim.kind;
+}
 inline bool alignments_match(Facts const& facts, Claim const& claim) noexcept {
   return claim.alignment == Claim::kUnsaid || (claim.alignment <= kMinAlignment && facts.alignment == kMinAlignment) ||
          claim.alignment == facts.alignment;
@@ -69,6 +71,7 @@ struct HardenedMode {
   static constexpr bool kMetadataInBand = false;
   static constexpr bool kTrustsClient = false;
   static constexpr std::size_t kSpanTailBytes = hardened::kTailBytes;
+  static constexpr bool kSamples = false;
   using Links = hardened::SealedLinks;
   using ReuseGate = hardened::Quarantine;
 
@@ -137,7 +140,7 @@ struct HardenedMode {
     record.state.store(Facts::in_state(word, BlockState::kFree), std::memory_order_release);
     return true;
   }
-  static bool inspect(BlockPlace const& place, ClientPtr pointer, char const* call) noexcept;
+  static bool inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
   static bool guards_next() noexcept {
     return hardened::guards.choice != GuardPolicy::kOff && hardened::chosen_for_guards();
   }

@@ -10,6 +10,9 @@
 namespace hakmem::hardened {
 namespace {
 
+// Written by start_modules(), read by reports.
+constinit bool names_functions = false;
+
 constexpr std::size_t kPathMax = 512;
 constexpr std::size_t kBuildIdMax = 64;
 
@@ -129,9 +132,18 @@ void write_build_id(Text& out, std::uintptr_t base, std::uintptr_t end) noexcept
   }
 }
 
+void write_symbol_of(Text& out, char const* path, std::uint64_t offset, CodeAddress kind) noexcept {
+  int const file = Linux::open_to_read(path);
+  if (file < 0) return;
+  write_symbol(out, file, offset, kind);
+  Linux::close(file);
+}
+
 }  // namespace
 
-void write_code_address(Text& out, void const* address) noexcept {
+void start_modules(bool with_symbols) noexcept { names_functions = with_symbols; }
+
+void write_code_address(Text& out, void const* address, CodeAddress kind) noexcept {
   auto const wanted = reinterpret_cast<std::uintptr_t>(address);
   MapsReader maps;
   Mapping head;  // the start of the file that the current line belongs to
@@ -144,6 +156,7 @@ void write_code_address(Text& out, void const* address) noexcept {
     out << line.path << '+';
     out.hex(wanted - line.start + line.offset);
     if (head.readable && head.offset == 0) write_build_id(out, head.start, head.end);
+    if (names_functions) write_symbol_of(out, line.path, wanted - line.start + line.offset, kind);
     return;
   }
   out << '?';

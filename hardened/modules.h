@@ -4,11 +4,14 @@
 // Thread-safety: one caller at a time (the report's own buffers).
 #pragma once
 
+#include "hardened/symbols.h"
 #include "hardened/text.h"
 
 namespace hakmem::hardened {
 
-// Appends "PATH+0xOFFSET (build-id HEX)", or "?" where no file is mapped.
-void write_code_address(Text& out, void const* address) noexcept;
+void start_modules(bool with_symbols) noexcept;
+
+// Appends "PATH+0xOFFSET (build-id HEX)", and with symbols " in FUNCTION+0xOFFSET"; "?" where no file is mapped.
+void write_code_address(Text& out, void const* address, CodeAddress kind) noexcept;
 
 }  // namespace hakmem::hardened

@@ -150,13 +150,19 @@ void write_first_line(Text& out, Evidence const& evidence) noexcept {
   out << '\n';
 }
 
-void write_stack(Text& out, char const* title, std::uint32_t thread, Stack const& stack) noexcept {
+// Of frame `i`: all but a faulting instruction are where a call returns to.
+CodeAddress kind_of(unsigned i, bool from_fault) noexcept {
+  return i == 0 && from_fault ? CodeAddress::kExact : CodeAddress::kReturn;
+}
+
+void write_stack(Text& out, char const* title, std::uint32_t thread, Stack const& stack,
+                 bool from_fault = false) noexcept {
   out << "  " << title;
   if (thread != 0) out << " by thread " << std::uint64_t{thread};
   out << (stack.count == 0 ? ", no stack kept\n" : ":\n");
   for (unsigned i = 0; i < stack.count; ++i) {
     out << "    #" << std::uint64_t{i} << ' ' << stack.frames[i] << ' ';
-    write_code_address(out, stack.frames[i]);
+    write_code_address(out, stack.frames[i], kind_of(i, from_fault));
     out << '\n';
   }
 }
@@ -183,22 +189,23 @@ void write_details(Text& out, Evidence const& evidence) noexcept {
     out.count_of(counts.refused, "refused request") << " of " << counts.requests << "; repeat with ";
     out << failure_token() << '\n';
   }
-  write_stack(out, evidence.access ? "accessed" : "found", thread_number(), current_stack(evidence));
+  write_stack(out, evidence.access ? "accessed" : "found", thread_number(), current_stack(evidence),
+              evidence.pc != nullptr);
   if (!evidence.place.is_block() || facts.state == BlockState::kNever) return;
   Trace const trace = Trace::from(evidence.trace);
   write_stack(out, "allocated", trace.allocating_thread, recall_stack(trace.allocated_by));
   if (facts.state != BlockState::kLive) write_stack(out, "freed", trace.freeing_thread, recall_stack(trace.freed_by));
 }
 
-// A path, an offset and a build-id.
-constexpr std::size_t kPlaceBytes = 768;
+// A path, an offset, a build-id and a function.
+constexpr std::size_t kPlaceBytes = 1024;
 
-void write_json_stack(Text& out, char const* name, Stack const& stack) noexcept {
+void write_json_stack(Text& out, char const* name, Stack const& stack, bool from_fault = false) noexcept {
   out << ",\"" << name << "\":[";
   for (unsigned i = 0; i < stack.count; ++i) {
     char place[kPlaceBytes];
     Text text(place, sizeof place);
-    write_code_address(text, stack.frames[i]);
+    write_code_address(text, stack.frames[i], kind_of(i, from_fault));
     out << (i == 0 ? "\"" : ",\"");
     out.quoted(text.data(), text.size()) << '"';
   }
@@ -217,7 +224,7 @@ void write_json(Text& out, Evidence const& evidence, char const* message, std::s
   }
   if (failure_counts().refused != 0) out << ",\"repeat_with\":\"" << failure_token() << '"';
   out << ",\"thread\":" << std::uint64_t{thread_number()};
-  write_json_stack(out, "stack", current_stack(evidence));
+  write_json_stack(out, "stack", current_stack(evidence), evidence.pc != nullptr);
   write_json_stack(out, "allocated", recall_stack(trace.allocated_by));
   if (facts.state != BlockState::kLive) write_json_stack(out, "freed", recall_stack(trace.freed_by));
   out << "}\n";
@@ -258,6 +265,7 @@ char const* name_of(ErrorKind kind) noexcept {
 void start_reports(Settings const& settings) noexcept {
   on_error = settings.on_error;
   format = settings.report_format;
+  start_modules(settings.symbolize);
   file = settings.report_file;
 }
 

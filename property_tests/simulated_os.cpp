@@ -173,6 +173,11 @@ void SimulatedOs::place_next(std::size_t alignment, std::size_t skew) {
   state.placements.push_back({alignment, skew});
 }
 
+void SimulatedOs::forget_placements() {
+  Guard const held(mutex);
+  state.placements.clear();
+}
+
 void SimulatedOs::advance_ms(std::uint64_t ms) {
   Guard const held(mutex);
   state.clock_ms += ms;

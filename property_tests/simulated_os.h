@@ -36,6 +36,7 @@ class SimulatedOs {
   static void set_limits(std::size_t populate_pages, std::size_t vma_limit);
   // The next mapping not yet spoken for lands at an address = skew (mod alignment), hint or not.
   static void place_next(std::size_t alignment, std::size_t skew);
+  static void forget_placements();
   static void advance_ms(std::uint64_t ms);
 
   static PageState state_of(void const* address);

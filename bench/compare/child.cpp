@@ -77,6 +77,8 @@ ChildResult run_child(std::vector<std::string> const& arguments, std::string con
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     result.system_seconds =
         static_cast<double>(usage.ru_stime.tv_sec) + static_cast<double>(usage.ru_stime.tv_usec) * 1e-6;
+    constexpr double kKibibyte = 1024;
+    result.peak_rss_bytes = static_cast<double>(usage.ru_maxrss) * kKibibyte;
     result.failure = describe_failure(status);
   } else {
     result.failure = std::strerror(error);

@@ -11,6 +11,7 @@ struct ChildResult {
   std::string failure;  // empty, or why it failed: "exit status 1", "signal 11 (Segmentation fault)"
   double seconds = 0;   // from its start to its end
   double system_seconds = 0;
+  double peak_rss_bytes = 0;  // the largest of its processes, or of their children
 };
 
 // Runs arguments[0] with LD_PRELOAD=preload (unset if empty) and the given "NAME=value"s in its

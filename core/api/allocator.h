@@ -49,7 +49,12 @@ class Allocator {
   }
   [[gnu::always_inline]] static void* pop(Slab* slab) noexcept { return Heap::pop(slab); }
   // Domain: attached.
-  void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab* dry) noexcept {
+  void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab* dry,
+                            [[maybe_unused]] AllocationKind kind = AllocationKind::kMalloc) noexcept {
+    if constexpr (Mode::kSamples) {
+      bool zeroed = false;
+      if (Mode::samples()) return serve_sampled(heap, {bytes, kMinAlignment, kind}, zeroed);
+    }
     return heap->allocate_after_miss(bytes, dry);
   }
   // The fast path of free; false: call release(). `heap` refers to the thread-local word.
@@ -85,6 +90,9 @@ class Allocator {
   void release(Heap* heap, void* address, [[maybe_unused]] Claim const& claim = {}) noexcept {
     if (!address) return;
     if constexpr (!Mode::kTrustsClient) return release_checked(heap, ClientPtr(address), claim);
+    if constexpr (Mode::kSamples)
+      if (LargeBlock* const guarded = guarded_at(address)) [[unlikely]]
+        return release_guarded(guarded, ClientPtr(address), claim);
     if (!is_large(address)) [[likely]]
       return heap->release(global_.space.registry(), address);
     release_large(address);
@@ -93,7 +101,10 @@ class Allocator {
   // A block with the same contents up to min(old, new) bytes; null: no memory, the old one stays.
   // Domain: address is a block (a checking mode refuses others with null), bytes > 0.
   void* reallocate(Heap* heap, void* address, std::size_t bytes) noexcept {
-    if constexpr (!Mode::kTrustsClient) return reallocate_checked(heap, ClientPtr(address), bytes);
+    if constexpr (!Mode::kTrustsClient) return reallocate_checked(heap, find(address), ClientPtr(address), bytes);
+    if constexpr (Mode::kSamples)
+      if (LargeBlock* const guarded = guarded_at(address)) [[unlikely]]
+        return reallocate_checked(heap, Resolver<C>::place_of(guarded), ClientPtr(address), bytes);
     if (void* const same = resize_in_place(heap, address, bytes)) return same;
     std::size_t const have = usable_bytes(address);
     void* const moved = allocate(heap, bytes);
@@ -105,7 +116,10 @@ class Allocator {
 
   // Bytes that the client may use of a block; 0 where a checking mode refuses.
   std::size_t usable_bytes(void* address) const noexcept {
-    if constexpr (!Mode::kTrustsClient) return usable_bytes_checked(ClientPtr(address));
+    if constexpr (!Mode::kTrustsClient) return usable_bytes_checked(find(address), ClientPtr(address));
+    if constexpr (Mode::kSamples)
+      if (LargeBlock* const guarded = guarded_at(address)) [[unlikely]]
+        return usable_bytes_checked(Resolver<C>::place_of(guarded), ClientPtr(address));
     return block_bytes(address);
   }
 
@@ -126,10 +140,11 @@ class Allocator {
     global_.count_held_blocks(out);
     directory_.for_each([&](Heap& heap) {
       if (heap.parked || &heap == mine)
-        heap.for_each_active([&out](Slab const& slab) { out.uncount(slab.listed(), slab.block_bytes); });
+        heap.for_each_active([&out](Slab const& slab, std::uint32_t listed) { out.uncount(listed, slab.block_bytes); });
       auto const counts = heap.counts();
       out.small_blocks_handed_out += counts.handed_out;
       out.medium_blocks_allocated += counts.singles;
+      out.guarded_blocks_forgone += counts.forgone;
       out.remote_batches += heap.remote_batches();
     });
     auto const heaps = directory_.counts();
@@ -197,8 +212,12 @@ class Allocator {
     return sound;
   }
 
-  // Where an address lies. Only where the client is not trusted.
-  BlockPlace find(void const* address) const noexcept { return Resolver<C>::find(global_.space.registry(), address); }
+  // Where an address lies. Where the client is trusted, only guarded blocks are told.
+  BlockPlace find(void const* address) const noexcept {
+    if constexpr (!Mode::kTrustsClient) return Resolver<C>::find(global_.space.registry(), address);
+    LargeBlock* const large = find_large(address);
+    return large && large->guarded() ? Resolver<C>::place_of(large) : BlockPlace{};
+  }
 
   // Walks the heap and everything shared. Domain: no other thread is inside the allocator.
   bool validate(Heap* heap) noexcept {
@@ -224,10 +243,53 @@ class Allocator {
   // What the client gets for its request. Where it is not trusted, a block is armed first.
   void* serve(Heap* heap, Request const& request, bool& zeroed) noexcept {
     if (request.bytes > kernels::kMaxRequest) return nullptr;
+    if constexpr (Mode::kSamples)
+      if (Mode::samples()) return serve_sampled(heap, request, zeroed);
     if constexpr (Mode::kTrustsClient)
       return allocate_block(heap, request.bytes, request.alignment, zeroed);
     else
       return serve_checked(heap, request, zeroed);
+  }
+
+  // Where the client is trusted but for a sample of its blocks.
+  [[gnu::noinline]] void* serve_sampled(Heap* heap, Request const& request, bool& zeroed) noexcept {
+    bool const large = request.bytes > G::kMediumMax || request.alignment > G::kMediumMax;
+    if (large || !heap->chooses(request.bytes, request.alignment)) {
+      void* const block = allocate_block(heap, request.bytes, request.alignment, zeroed);
+      if (block || large || !heap->chooses(request.bytes, request.alignment)) return block;
+    }
+    if (void* const guarded = allocate_guarded(request)) {
+      heap->settle(request.bytes, request.alignment);
+      zeroed = true;
+      return guarded;
+    }
+    return heap->forgo(request.bytes, request.alignment, zeroed);
+  }
+
+  // Null: not now, or not for this request; an ordinary block will do. All of the mapping lies in one
+  // SuperSlab's place, where free looks for metadata once.
+  void* allocate_guarded(Request const& request) noexcept {
+    if (request.alignment > G::kSlabBytes || !global_.space.may_guard()) return nullptr;
+    std::size_t const gap = request.alignment > Os::page_bytes() ? request.alignment : 0;
+    std::size_t const bytes = request.bytes + gap == 0 ? 1 : request.bytes + gap;
+    LargeBlock* const block = global_.large.allocate_guarded(global_.space, bytes);
+    return block ? Mode::arm(Resolver<C>::place_of(block), request, true) : nullptr;
+  }
+
+  // The guarded block of the sample that an address belongs to: where a slab's owner would be, it has
+  // zeroes. Domain: of a block.
+  LargeBlock* guarded_at(void const* address) const noexcept {
+    if (!Mode::samples() || is_large(address)) return nullptr;
+    auto const& title = Heap::title_of(global_.space.registry(), address);
+    if (title.owner.load(std::memory_order_relaxed)) [[likely]]
+      return nullptr;
+    LargeBlock* const large = find_large(address);
+    return large && large->guarded() ? large : nullptr;
+  }
+
+  void release_guarded(LargeBlock* block, ClientPtr pointer, Claim const& claim) noexcept {
+    if (!Mode::admit(Resolver<C>::place_of(block), pointer, claim)) return;
+    global_.large.release(global_.space, block, Os::now_ms());
   }
 
   [[gnu::noinline]] void* serve_checked(Heap* heap, Request const& request, bool& zeroed) noexcept {
@@ -268,24 +330,25 @@ class Allocator {
     heap->release_to(static_cast<Slab*>(held.slab), held.block);
   }
 
-  void* reallocate_checked(Heap* heap, ClientPtr pointer, std::size_t bytes) noexcept {
-    BlockPlace const place = find(pointer.unchecked());
-    if (!Mode::inspect(place, pointer, "realloc()")) return nullptr;
+  void* reallocate_checked(Heap* heap, BlockPlace const& place, ClientPtr pointer, std::size_t bytes) noexcept {
+    if (!Mode::inspect(place, pointer, {.call = "realloc()"})) return nullptr;
     if (bytes > kernels::kMaxRequest) return nullptr;
-    std::size_t const wanted = Mode::padded_bytes(bytes, kMinAlignment);
-    bool const fits = wanted <= place.bytes && (wanted > place.bytes / 2 || place.bytes <= 2 * G::kQuantum);
-    if (fits && place.where == BlockPlace::Where::kSmall && Mode::resize(place, bytes)) return pointer.unchecked();
+    if constexpr (!Mode::kTrustsClient) {
+      std::size_t const wanted = Mode::padded_bytes(bytes, kMinAlignment);
+      bool const fits = wanted <= place.bytes && (wanted > place.bytes / 2 || place.bytes <= 2 * G::kQuantum);
+      if (fits && place.where == BlockPlace::Where::kSmall && Mode::resize(place, bytes)) return pointer.unchecked();
+    }
     std::size_t const have = Mode::client_bytes(place);
     void* const moved = allocate(heap, bytes);
     if (!moved) return nullptr;
     std::memcpy(moved, pointer.unchecked(), have < bytes ? have : bytes);
-    release_checked(heap, pointer, {});
+    release(heap, pointer.unchecked(), {.call = "realloc()", .any_kind = true});
     return moved;
   }
 
-  std::size_t usable_bytes_checked(ClientPtr pointer) const noexcept {
-    BlockPlace const place = find(pointer.unchecked());
-    return Mode::inspect(place, pointer, "malloc_usable_size()") ? Mode::client_bytes(place) : 0;
+  std::size_t usable_bytes_checked(BlockPlace const& place, ClientPtr pointer) const noexcept {
+    Claim const claim{.call = "malloc_usable_size()", .any_kind = true};
+    return Mode::inspect(place, pointer, claim) ? Mode::client_bytes(place) : 0;
   }
 
   [[gnu::noinline]] void release_large(void* address) noexcept {

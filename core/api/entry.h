@@ -114,7 +114,7 @@ struct Entry {
         return miss(bytes, slab);
       }
     }
-    enter();
+    enter_checked();
     return miss(bytes, nullptr);
   }
 
@@ -122,7 +122,7 @@ struct Entry {
   static void* allocate(std::size_t bytes, Slab* dry, AllocationKind kind) noexcept {
     bool const missed = dry && Runtime::heap()->attached();
     return served(bytes, [=](Heap* heap) {
-      return missed ? core().allocate_after_miss(heap, bytes, dry) : core().allocate(heap, bytes, kind);
+      return missed ? core().allocate_after_miss(heap, bytes, dry, kind) : core().allocate(heap, bytes, kind);
     });
   }
 
@@ -135,20 +135,22 @@ struct Entry {
   template <AllocationKind kind>
   [[gnu::always_inline]] static void release(void* block, std::size_t bytes = Claim::kUnsaid,
                                              std::size_t alignment = Claim::kUnsaid) noexcept {
-    enter();
+    enter_checked();
     if constexpr (Runtime::kFastPaths) {
       if (Core::try_release(Runtime::heap(), block)) [[likely]]
         return;
-    }
-    if constexpr (Runtime::kFastPaths)
-      Runtime::release(block, {});
-    else
+      Runtime::template release_missed<kind>(block);
+    } else {
       Runtime::release(block, {kind, bytes, alignment});
+    }
   }
 
-  // First in each exported function: a mode that checks its client reports who called.
-  [[gnu::always_inline]] static void enter() noexcept {
-    if constexpr (!Runtime::kFastPaths) Runtime::Mode::entered(__builtin_frame_address(0));
+  // First in each exported function, and in those that a fast path ends in: a mode that makes reports
+  // tells who called.
+  [[gnu::always_inline]] static void enter() noexcept { Runtime::note_caller(__builtin_frame_address(0)); }
+  // The same in an exported function that has a fast path, where it has none.
+  [[gnu::always_inline]] static void enter_checked() noexcept {
+    if constexpr (!Runtime::kFastPaths) enter();
   }
 
   static constexpr bool alignment_is_valid(std::size_t alignment) noexcept {
@@ -182,6 +184,7 @@ struct Entry {
   static void* or_enomem(void* block) noexcept { return block ? block : out_of_memory(); }
 
   [[gnu::noinline]] static void* malloc_slow(std::size_t bytes, Slab* dry) noexcept {
+    if constexpr (Runtime::kFastPaths) enter();
     return or_enomem(allocate(bytes, dry, AllocationKind::kMalloc));
   }
 

@@ -8,11 +8,12 @@
 #include "core/api/new_handler.h"
 #include "core/api/runtime.h"
 #include "core/os/linux.h"
+#include "hardened/sampled_fast_mode.h"
 
 namespace {
 
 using Host = hakmem::LinuxProcess;
-using Process = hakmem::Runtime<hakmem::FastMode, hakmem::Linux, Host>;
+using Process = hakmem::Runtime<hakmem::SampledFastMode, hakmem::Linux, Host>;
 using Libc = hakmem::Entry<Process>;
 
 // Runs when the process exits, from whichever thread called exit().

@@ -18,8 +18,8 @@ constexpr std::uint64_t count_choices(std::string_view choices) noexcept {
   return count;
 }
 
-constexpr OptionType choice(std::string_view choices) noexcept {
-  return {OptionType::Kind::kChoice, choices, 0, count_choices(choices) - 1};
+constexpr OptionType choice(std::string_view choices, std::uint64_t least_number = 0) noexcept {
+  return {OptionType::Kind::kChoice, choices, 0, count_choices(choices) - 1, least_number};
 }
 constexpr OptionType number(std::uint64_t min, std::uint64_t max) noexcept {
   return {OptionType::Kind::kNumber, {}, min, max};
@@ -30,9 +30,8 @@ constexpr OptionType bytes(std::uint64_t min, std::uint64_t max) noexcept {
 constexpr OptionType text() noexcept { return {OptionType::Kind::kText, {}, 0, ~std::uint64_t{0}}; }
 
 // A field may be a number, an enumeration, a Numbered or a text: a word in each case.
-#define HAKMEM_OPTION(name, field, type, help)                                                 \
-  Option{"HAKMEM_" #name, type, help,                                                          \
-         [](Settings const& from) noexcept { return (std::uint64_t)(from.field); }, \
+#define HAKMEM_OPTION(name, field, type, help)                                                                   \
+  Option{"HAKMEM_" #name, type, help, [](Settings const& from) noexcept { return (std::uint64_t)(from.field); }, \
          [](Settings& to, std::uint64_t value) noexcept { to.field = (decltype(to.field))(value); }},
 constexpr Option kOptions[] = {
 #include "core/api/options.def"
@@ -91,9 +90,9 @@ OptionValue parse_bytes(std::string_view text) noexcept {
   return {number_part.valid && !overflowed, value};
 }
 
-OptionValue parse_choice(std::string_view choices, std::string_view text) noexcept {
+OptionValue parse_choice(OptionType const& type, std::string_view text) noexcept {
   std::uint64_t position = 0;
-  for (std::string_view rest = choices; !rest.empty(); ++position) {
+  for (std::string_view rest = type.choices; !rest.empty(); ++position) {
     std::string_view name = cut(rest, '|');
     if (!name.ends_with(kNumbered)) {
       if (name == text) return {true, position};
@@ -102,10 +101,13 @@ OptionValue parse_choice(std::string_view choices, std::string_view text) noexce
     name.remove_suffix(1);
     if (!text.starts_with(name)) continue;
     OptionValue const number_part = parse_decimal(text.substr(name.size()));
-    return {number_part.valid && number_part.value <= kNumberMax, position | number_part.value << 8};
+    bool const in_range = number_part.value >= type.least_number && number_part.value <= kNumberMax;
+    return {number_part.valid && in_range, position | number_part.value << 8};
   }
   OptionValue const plain = parse_decimal(text);
-  return {plain.valid && plain.value < position, plain.value};
+  bool const known = plain.valid && plain.value < position;
+  bool const lacks_number = known && type.least_number > 0 && choice_at(type.choices, plain.value).ends_with(kNumbered);
+  return {known && !lacks_number, plain.value};
 }
 
 void write_value(TextWriter& out, OptionType const& type, std::uint64_t value) noexcept {
@@ -195,7 +197,7 @@ OptionValue parse_option(OptionType const& type, std::string_view text) noexcept
   OptionValue result{};
   switch (type.kind) {
     case OptionType::Kind::kChoice:
-      return parse_choice(type.choices, text);
+      return parse_choice(type, text);
     case OptionType::Kind::kText:
       return {!text.empty(), reinterpret_cast<std::uintptr_t>(text.data())};
     case OptionType::Kind::kNumber:

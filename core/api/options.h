@@ -23,6 +23,7 @@ struct OptionType {
   std::string_view choices;
   std::uint64_t min;
   std::uint64_t max;
+  std::uint64_t least_number = 0;  // of "b:N"
 };
 
 struct Option {

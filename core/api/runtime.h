@@ -80,11 +80,17 @@ class Runtime {
 
   // Off the fast path: frees by a thread that has no heap yet give it one, so that it sends its
   // blocks home in batches.
-  [[gnu::noinline]] static void release(void* block, Claim const& claim) noexcept {
-    if (!block) return;
-    if (!heap_->attached()) [[unlikely]]
-      attach();
-    core_.release(heap_, block, claim);
+  [[gnu::noinline]] static void release(void* block, Claim const& claim) noexcept { release_named(block, claim); }
+  // The same for what the fast path of free left, which the compiler can jump to.
+  template <AllocationKind kind>
+  [[gnu::noinline]] static void release_missed(void* block) noexcept {
+    note_caller(__builtin_frame_address(0));
+    release_named(block, {kind, Claim::kUnsaid, Claim::kUnsaid});
+  }
+
+  // First in a function that the program called, or that such a one jumped to: reports begin there.
+  [[gnu::always_inline]] static void note_caller([[maybe_unused]] void* frame) noexcept {
+    if constexpr (!Mode::kTrustsClient || Mode::kSamples) Mode::entered(frame);
   }
 
   static void count_refusal() noexcept { refusals_.fetch_add(1, std::memory_order_relaxed); }
@@ -97,7 +103,7 @@ class Runtime {
 
   static void report_at_exit() noexcept {
     if (settings_.stats_at_exit != StatsReport::kOff) write_report(settings_.stats_at_exit);
-    if (settings_.check == CheckTime::kExit) core_.sweep();
+    if (settings_.check.choice != CheckTime::kFree) core_.sweep();
   }
 
   // Whether the heap is whole, and no block of it was damaged.
@@ -111,6 +117,19 @@ class Runtime {
   }
 
  private:
+  [[gnu::always_inline]] static void release_named(void* block, Claim const& claim) noexcept {
+    if (!block) return;
+    if (!heap_->attached()) [[unlikely]]
+      attach();
+    core_.release(heap_, block, claim);
+    if constexpr (!kFastPaths)
+      if (settings_.check.choice == CheckTime::kEvery) [[unlikely]]
+        sweep_if_due();
+  }
+  [[gnu::noinline]] static void sweep_if_due() noexcept {
+    if (releases_.fetch_add(1, std::memory_order_relaxed) % settings_.check.number == 0) core_.sweep();
+  }
+
   [[gnu::cold, gnu::noinline]] static Heap* attach_or_borrow() noexcept {
     attach();
     return heap_->attached() ? heap_ : core_.attach();
@@ -148,7 +167,8 @@ class Runtime {
       settings_ = read_options(Host::environment(), messages);
       if (settings_.help_at_start) write_option_help(messages);
       core_.configure(settings_);
-      if constexpr (!Mode::kTrustsClient) Mode::watch([](void const* address) { return core_.find(address); });
+      if constexpr (!Mode::kTrustsClient || Mode::kSamples)
+        Mode::watch([](void const* address) { return core_.find(address); });
       started_.store(true, std::memory_order_release);
     }
     Host::register_fork(&before_fork, &after_fork_in_parent, &after_fork_in_child);
@@ -188,8 +208,8 @@ class Runtime {
   // publishes the rest. Cleared in a forked child, where there is no helper.
   static constinit inline std::atomic<bool> helper_started_{false};
 
-  // protocol: a count that any thread adds to; nothing is ordered by it.
-  static constinit inline std::atomic<std::uint64_t> refusals_{0};
+  // protocol: counts that any thread adds to; nothing is ordered by them.
+  static constinit inline std::atomic<std::uint64_t> refusals_{0}, releases_{1};
 
   static constinit inline thread_local Heap* heap_ = Core::unattached();
   static constinit inline thread_local bool departed_ = false;

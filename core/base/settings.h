@@ -13,7 +13,7 @@ enum class HugePolicy : std::uint8_t { kNever, kAdvise, kCollapse, kHugetlb };
 enum class StatsReport : std::uint8_t { kOff, kText, kJson };
 
 enum class ReportFormat : std::uint8_t { kText, kJson, kBoth };
-enum class CheckTime : std::uint8_t { kFree, kExit };
+enum class CheckTime : std::uint8_t { kFree, kExit, kEvery };
 
 // A choice of which one alternative carries a number, as in "exit:3"; as one word: choice, then number.
 template <class Choice>
@@ -45,11 +45,12 @@ struct Settings {
   std::size_t quarantine_bytes = 256 << 10;  // of released blocks, per heap, that are not reused yet
   unsigned stack_depth = 8;                  // frames kept for each allocation and each release
   std::uint64_t seed = 0;                    // of every random choice; 0: none
-  CheckTime check = CheckTime::kExit;        // how often all blocks are looked at
+  Numbered<CheckTime> check{static_cast<std::uint64_t>(CheckTime::kExit)};  // how often all blocks are looked at
   Numbered<GuardPolicy> guard;               // which blocks get pages of their own between guard pages
   GuardSide guard_side = GuardSide::kRight;  // which end of such a block lies at a guard page
   Numbered<ErrorAction> on_error;            // what follows a report
   ReportFormat report_format = ReportFormat::kText;
+  bool symbolize = false;             // functions are named in reports
   char const* failures = nullptr;     // which requests are refused on purpose; null: none
   char const* report_file = nullptr;  // appended to; null: standard error
 };

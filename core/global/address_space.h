@@ -88,25 +88,30 @@ class AddressSpace {
     hakmem::release<Os>(base, bytes, leftovers_);
   }
 
-  // A range whose first and last `margin` bytes are guarded; null: refused. The kernel may refuse the
-  // guards alone: then the margins are memory like the rest.
-  std::byte* map_guarded(std::size_t bytes, std::size_t alignment, std::size_t margin, char const* name) noexcept {
+  // A range whose last `margin` bytes are guarded, and as many behind the first `lead` ones; null: refused.
+  // The kernel may refuse the guards alone: then the margins are memory like the rest.
+  std::byte* map_guarded(std::size_t bytes, std::size_t alignment, std::size_t lead, std::size_t margin,
+                         char const* name) noexcept {
     std::byte* const base = map(bytes, alignment, MapKind::kNormal, name);
     if (!base) return nullptr;
-    static_cast<void>(Os::guard(base, margin));
+    static_cast<void>(Os::guard(base + lead, margin));
     static_cast<void>(Os::guard(base + bytes - margin, margin));
     splits_.add(2);
     return base;
   }
 
-  // Gives back a range whose first `margin` bytes and last ones are guarded; the rest may be, too.
-  void release_guarded(std::byte* base, std::size_t bytes, std::size_t margin) noexcept {
-    bool const opened = Os::protect_read_write(base + margin, bytes - 2 * margin).ok();
+  // Gives back a range of map_guarded(); what lies between the margins may be guarded, too.
+  void release_guarded(std::byte* base, std::size_t bytes, std::size_t lead, std::size_t margin) noexcept {
+    std::byte* record_at = base;  // in the lead, which is writable, or inside if that can be opened
+    if (lead == 0) {
+      bool const opened = Os::protect_read_write(base + margin, bytes - 2 * margin).ok();
+      record_at = opened ? base + margin : nullptr;
+    }
     unmap_calls_.add(1);
     ranges_.subtract(1);
     splits_.subtract(2);
     held_bytes_.subtract(bytes);
-    Released const released = hakmem::release<Os>(base, bytes, leftovers_, opened ? base + margin : nullptr);
+    Released const released = hakmem::release<Os>(base, bytes, leftovers_, record_at);
     VERIFY(released.disposal != Disposal::kRefused, "too many guarded ranges could not be unmapped");
   }
 

@@ -65,6 +65,7 @@ struct Global {
     out.large_bytes_now = blocks.bytes;
     out.large_blocks_allocated = blocks.allocated;
     out.large_cache_hits = blocks.cache_hits;
+    out.guarded_blocks_allocated = blocks.guarded;
     out.large_cached_bytes_now = blocks.cached_bytes;
     auto const ledger = space.ledger();
     out.map_calls = ledger.map_calls;

@@ -2,9 +2,11 @@
 // so that one test on the low bits of a pointer tells it from all others, and a descriptor found
 // through the registry. A bounded cache keeps freed mappings for reuse.
 //
-// Where the client is not trusted, guard pages lie on both sides, every SuperSlab-sized unit of the
-// mapping is in the registry, and a freed block is not reused: it loses its pages and all access at
-// once and stays in the cache, as a *grave*, to explain who touches it, until there are too many.
+// A *guarded* block has guard pages on both sides, and every SuperSlab-sized unit of its mapping is in
+// the registry. When it is freed it is not reused: it loses its pages and all access at once and stays,
+// as a *grave*, to explain who touches it, until there are too many. Where the client is not trusted all
+// blocks here are guarded. Where metadata lies in band, free looks for it at the start of the SuperSlab
+// that a pointer lies in: a guarded block, which need not start there, has zeroes in that place, its *lead*.
 // Invariants: a block is in the registry exactly while a client holds it, or as a grave.
 // Thread-safety: any thread; the lock is never held across a system call.
 #pragma once
@@ -20,15 +22,17 @@ namespace hakmem {
 
 struct LargeBlock {
   std::byte* base = nullptr;
-  std::size_t bytes = 0;   // whole pages, without the margins
-  std::size_t margin = 0;  // guarded bytes on each side
+  std::size_t bytes = 0;   // whole pages, without lead and margins
+  std::size_t lead = 0;    // readable bytes in front of the first margin
+  std::size_t margin = 0;  // guarded bytes on each side; 0: not guarded
   LargeBlock* next = nullptr;
   LargeBlock* prev = nullptr;
   std::uint64_t freed_at_ms = 0;
   BlockRecord record;
 
-  std::byte* start() const noexcept { return base + margin; }
-  std::size_t mapped() const noexcept { return bytes + 2 * margin; }
+  bool guarded() const noexcept { return margin != 0; }
+  std::byte* start() const noexcept { return base + lead + margin; }
+  std::size_t mapped() const noexcept { return lead + bytes + 2 * margin; }
 };
 
 template <class C>
@@ -39,62 +43,36 @@ class LargeBlocks {
  public:
   using Mutex = typename C::template Lock<LockRank::kLarge>;
   using Descriptors = ObjectPool<C, LargeBlock, LockRank::kLargeDescriptors>;
-  static constexpr bool kGuarded = !C::Mode::kTrustsClient;
-  static constexpr unsigned kCacheMax = kGuarded ? 2048 : 16;
+  static constexpr bool kAllGuarded = !C::Mode::kTrustsClient;
+  static constexpr unsigned kCacheMax = 16;
+  static constexpr unsigned kGravesMax = kAllGuarded ? 2048 : 256;
   static constexpr std::size_t kGraveBytes = 64 * kGiB;  // address space only
 
   constexpr LargeBlocks() noexcept = default;
 
   // `zeroed` says whether the block is known to read as zero. Null: no memory.
   void* allocate(AddressSpace<C>& space, std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
-    std::size_t const wanted = kernels::align_up(bytes, Os::page_bytes());
-    LargeBlock* block = kGuarded ? nullptr : take_cached(wanted, alignment);
-    zeroed = block == nullptr;
-    if (block) {
-      cache_hits_.add(1);
-    } else {
-      block = map_block(space, wanted, alignment < G::kSuperSlabBytes ? G::kSuperSlabBytes : alignment);
-      if (!block) return nullptr;
-    }
-    if (!enter(space, block)) {
-      discard(space, block);
-      return nullptr;
-    }
-    if constexpr (kGuarded) {
-      Locked guard(lock_);
-      in_use_.push_front(block);
-    }
-    count_in(block->bytes);
-    allocated_.add(1);
-    return block->start();
+    LargeBlock* const block = take(space, bytes, alignment, kAllGuarded, zeroed);
+    return block ? block->start() : nullptr;
+  }
+
+  // A guarded block, which reads as zero; null: no memory.
+  LargeBlock* allocate_guarded(AddressSpace<C>& space, std::size_t bytes) noexcept {
+    bool zeroed = false;
+    return take(space, bytes, 1, true, zeroed);
   }
 
   // Makes the pages of a block read as zero again.
   bool zero(AddressSpace<C>& space, LargeBlock* block) noexcept { return space.purge(block->base, block->bytes); }
 
   void release(AddressSpace<C>& space, LargeBlock* block, std::uint64_t now_ms) noexcept {
-    std::size_t const cache_bytes = kGuarded ? kGraveBytes : space.settings.large_cache_bytes;
     count_out(block->bytes);
-    bool worth_keeping = block->bytes <= cache_bytes / 2;
-    if constexpr (kGuarded) {
-      {
-        Locked guard(lock_);
-        in_use_.remove(block);
-      }
-      worth_keeping &= Os::protect_none(block->start(), block->bytes).ok();
-      if (worth_keeping) space.purge(block->start(), block->bytes);
-    }
-    if (!kGuarded || !worth_keeping) leave(space, block);
-    if (!worth_keeping) return discard(space, block);
     block->freed_at_ms = now_ms;
-    {
-      Locked guard(lock_);
-      cache_.push_front(block);
-      cached_bytes_ += block->bytes;
-      ++cached_count_;
-    }
-    unsigned const most = space.may_split() ? kCacheMax : kCacheMax / 8;
-    while (LargeBlock* const victim = evict(cache_bytes, most)) discard_cached(space, victim);
+    if (block->guarded()) return bury(space, block);
+    leave(space, block);
+    std::size_t const cache_bytes = space.settings.large_cache_bytes;
+    if (block->bytes > cache_bytes / 2) return discard(space, block);
+    shelve(space, cache_, block, cache_bytes, space.may_split() ? kCacheMax : kCacheMax / 8);
   }
 
   // Grows or shrinks in place or by moving pages; null: not possible, the block is unchanged.
@@ -112,33 +90,34 @@ class LargeBlocks {
     return block->base;
   }
 
-  // Unmaps up to `limit` cached blocks that are at least `age_ms` old; returns how many.
+  // Unmaps up to `limit` cached blocks that are at least `age_ms` old; returns how many. Graves hold
+  // no memory, only addresses: they go when everything goes.
   unsigned purge(AddressSpace<C>& space, std::uint64_t now_ms, std::uint64_t age_ms, unsigned limit) noexcept {
     unsigned done = 0;
-    if (kGuarded && age_ms != 0) return 0;  // graves hold no memory, only addresses
     for (; done < limit; ++done) {
       LargeBlock* victim = nullptr;
       {
         Locked guard(lock_);
-        victim = cache_.last();
+        Shelf& shelf = age_ms == 0 && !cache_.list.last() ? graves_ : cache_;
+        victim = shelf.list.last();
         if (!victim || victim->freed_at_ms + age_ms > now_ms) break;
-        uncache(victim);
+        shelf.remove(victim);
       }
-      discard_cached(space, victim);
+      discard_shelved(space, victim);
     }
     return done;
   }
 
   struct Counts {
-    std::uint64_t blocks, bytes, allocated, cache_hits, cached_bytes;
+    std::uint64_t blocks, bytes, allocated, guarded, cache_hits, cached_bytes;
   };
   Counts counts() noexcept {
     Locked guard(lock_);
-    return {blocks_.get(), bytes_.get(), allocated_.get(), cache_hits_.get(), cached_bytes_};
+    return {blocks_.get(), bytes_.get(), allocated_.get(), guarded_.get(), cache_hits_.get(), cache_.bytes};
   }
 
-  // Only where the client is not trusted: visit(block) for each one that a client holds. The lock is
-  // held meanwhile, so that none of them is unmapped.
+  // visit(block) for each guarded one that a client holds. The lock is held meanwhile, so that none of
+  // them is unmapped.
   template <class Visit>
   void for_each_in_use(Visit visit) noexcept {
     Locked guard(lock_);
@@ -150,45 +129,118 @@ class LargeBlocks {
 
   bool validate() noexcept {
     Locked guard(lock_);
-    std::uint64_t bytes = 0;
-    unsigned count = 0;
-    for (LargeBlock const* block = cache_.first(); block; block = block->next, ++count) bytes += block->bytes;
-    return cache_.validate() && bytes == cached_bytes_ && count == cached_count_;
+    return cache_.validate() && graves_.validate() && in_use_.validate();
   }
 
  private:
-  LargeBlock* map_block(AddressSpace<C>& space, std::size_t bytes, std::size_t alignment) noexcept {
+  // Freed blocks, most recently freed first.
+  struct Shelf {
+    List<LargeBlock> list;
+    std::uint64_t bytes = 0;
+    unsigned count = 0;
+
+    void put(LargeBlock* block) noexcept {
+      list.push_front(block);
+      bytes += block->bytes;
+      ++count;
+    }
+    void remove(LargeBlock* block) noexcept {
+      list.remove(block);
+      bytes -= block->bytes;
+      --count;
+    }
+    bool validate() const noexcept {
+      std::uint64_t found_bytes = 0;
+      unsigned found = 0;
+      for (LargeBlock const* block = list.first(); block; block = block->next, ++found) found_bytes += block->bytes;
+      return list.validate() && found_bytes == bytes && found == count;
+    }
+  };
+
+  LargeBlock* take(AddressSpace<C>& space, std::size_t bytes, std::size_t alignment, bool guarded,
+                   bool& zeroed) noexcept {
+    std::size_t const wanted = kernels::align_up(bytes, Os::page_bytes());
+    LargeBlock* block = guarded ? nullptr : take_cached(wanted, alignment);
+    zeroed = block == nullptr;
+    if (block) {
+      cache_hits_.add(1);
+    } else {
+      block = map_block(space, wanted, alignment < G::kSuperSlabBytes ? G::kSuperSlabBytes : alignment, guarded);
+      if (!block) return nullptr;
+    }
+    if (!enter(space, block)) {
+      discard(space, block);
+      return nullptr;
+    }
+    if (guarded) {
+      guarded_.add(1);
+      Locked guard(lock_);
+      in_use_.push_front(block);
+    }
+    count_in(block->bytes);
+    allocated_.add(1);
+    return block;
+  }
+
+  LargeBlock* map_block(AddressSpace<C>& space, std::size_t bytes, std::size_t alignment, bool guarded) noexcept {
     bool fresh = false;
     LargeBlock* const block = descriptors_.take(space.arena(), fresh);
     if (!block) return nullptr;
+    std::size_t const page = Os::page_bytes();
     block->bytes = bytes;
-    block->margin = kGuarded ? Os::page_bytes() : 0;
-    if constexpr (kGuarded)
-      block->base = space.map_guarded(block->mapped(), alignment, block->margin, "hakmem guarded");
+    block->margin = guarded ? page : 0;
+    block->lead = guarded && C::Mode::kMetadataInBand ? kernels::align_up(G::kReservedBytes, page) : 0;
+    if (guarded)
+      block->base = space.map_guarded(block->mapped(), alignment, block->lead, block->margin, "hakmem guarded");
     else
       block->base = space.map(bytes, alignment, MapKind::kNormal, "hakmem large");
     if (!block->base) {
       descriptors_.put_back(block);
       return nullptr;
     }
-    if constexpr (kGuarded) {
-      block->record.state.store(0, std::memory_order_relaxed);
-      block->record.trace.store(0, std::memory_order_relaxed);
-    }
+    block->record.state.store(0, std::memory_order_relaxed);
+    block->record.trace.store(0, std::memory_order_relaxed);
     return block;
+  }
+
+  // A guarded block loses its pages and all access, and is kept.
+  void bury(AddressSpace<C>& space, LargeBlock* block) noexcept {
+    {
+      Locked guard(lock_);
+      in_use_.remove(block);
+    }
+    if (block->bytes > kGraveBytes / 2 || !close(space, block)) return discard_shelved(space, block);
+    shelve(space, graves_, block, kGraveBytes, space.may_split() ? kGravesMax : kGravesMax / 8);
+  }
+
+  // With a lead a guard does: one call, and what the kernel will not unmap is recorded in the lead.
+  bool close(AddressSpace<C>& space, LargeBlock* block) noexcept {
+    if (block->lead != 0) return Os::guard(block->start(), block->bytes).ok();
+    if (!Os::protect_none(block->start(), block->bytes).ok()) return false;
+    space.purge(block->start(), block->bytes);
+    return true;
+  }
+
+  void shelve(AddressSpace<C>& space, Shelf& shelf, LargeBlock* block, std::uint64_t max_bytes,
+              unsigned max_count) noexcept {
+    {
+      Locked guard(lock_);
+      shelf.put(block);
+    }
+    while (LargeBlock* const victim = evict(shelf, max_bytes, max_count)) discard_shelved(space, victim);
   }
 
   // Domain: not in the registry.
   void discard(AddressSpace<C>& space, LargeBlock* block) noexcept {
-    if constexpr (kGuarded)
-      space.release_guarded(block->base, block->mapped(), block->margin);
+    if (block->guarded())
+      space.release_guarded(block->base, block->mapped(), block->lead, block->margin);
     else
       space.release(block->base, block->bytes);
     descriptors_.put_back(block);
   }
 
-  void discard_cached(AddressSpace<C>& space, LargeBlock* block) noexcept {
-    if constexpr (kGuarded) leave(space, block);
+  void discard_shelved(AddressSpace<C>& space, LargeBlock* block) noexcept {
+    if (block->guarded()) leave(space, block);
     discard(space, block);
   }
 
@@ -206,7 +258,7 @@ class LargeBlocks {
     for (std::size_t offset = 0; offset < reach(block); offset += G::kSuperSlabBytes)
       space.registry().remove(block->base + offset);
   }
-  static std::size_t reach(LargeBlock const* block) noexcept { return kGuarded ? block->mapped() : 1; }
+  static std::size_t reach(LargeBlock const* block) noexcept { return block->guarded() ? block->mapped() : 1; }
 
   // Moves the pages to a new aligned place of the wanted size. The registry keeps up. The place is
   // mapped with access, so that the kernel refuses what it cannot commit here: refusing the move
@@ -233,27 +285,21 @@ class LargeBlocks {
   LargeBlock* take_cached(std::size_t wanted, std::size_t alignment) noexcept {
     Locked guard(lock_);
     LargeBlock* best = nullptr;
-    for (LargeBlock* block = cache_.first(); block; block = block->next) {
+    for (LargeBlock* block = cache_.list.first(); block; block = block->next) {
       bool const fits = block->bytes >= wanted && block->bytes - wanted <= wanted / 4 &&
                         kernels::is_aligned(reinterpret_cast<std::uintptr_t>(block->base), alignment);
       if (fits && (!best || block->bytes < best->bytes)) best = block;
     }
-    if (best) uncache(best);
+    if (best) cache_.remove(best);
     return best;
   }
 
-  LargeBlock* evict(std::size_t max_bytes, unsigned max_count) noexcept {
+  LargeBlock* evict(Shelf& shelf, std::uint64_t max_bytes, unsigned max_count) noexcept {
     Locked guard(lock_);
-    if (cached_bytes_ <= max_bytes && cached_count_ <= max_count) return nullptr;
-    LargeBlock* const victim = cache_.last();
-    uncache(victim);
+    if (shelf.bytes <= max_bytes && shelf.count <= max_count) return nullptr;
+    LargeBlock* const victim = shelf.list.last();
+    shelf.remove(victim);
     return victim;
-  }
-
-  void uncache(LargeBlock* block) noexcept {
-    cache_.remove(block);
-    cached_bytes_ -= block->bytes;
-    --cached_count_;
   }
 
   void count_in(std::size_t bytes) noexcept {
@@ -266,12 +312,10 @@ class LargeBlocks {
   }
 
   Mutex lock_;
-  List<LargeBlock> cache_;   // most recently freed first
-  List<LargeBlock> in_use_;  // kept only where the client is not trusted
-  std::uint64_t cached_bytes_ = 0;
-  unsigned cached_count_ = 0;
+  Shelf cache_, graves_;
+  List<LargeBlock> in_use_;  // of guarded ones
   Descriptors descriptors_;
-  Counter<C> blocks_, bytes_, allocated_, cache_hits_;
+  Counter<C> blocks_, bytes_, allocated_, guarded_, cache_hits_;
 };
 
 }  // namespace hakmem

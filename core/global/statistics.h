@@ -49,6 +49,9 @@ struct Statistics {
   // Threads.
   std::uint64_t heaps_now = 0;
   std::uint64_t heaps_parked_now = 0;
+  // Blocks with pages of their own between guard pages, and those that were to have them and have not.
+  std::uint64_t guarded_blocks_allocated = 0;
+  std::uint64_t guarded_blocks_forgone = 0;
 };
 
 }  // namespace hakmem

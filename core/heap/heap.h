@@ -43,6 +43,8 @@ class alignas(128) Heap {
   void bind(Global<C>& global, HeapDirectory<C>& directory) noexcept {
     global_ = &global;
     directory_ = &directory;
+    if constexpr (C::Mode::kSamples)
+      if (C::Mode::samples()) until_chosen_ = C::Mode::next_sample();
   }
 
   // --- fast paths -----------------------------------------------------------------------------
@@ -85,6 +87,11 @@ class alignas(128) Heap {
   // After pop() found nothing in `dry`, the active slab for `size`.
   void* allocate_after_miss(std::size_t size, Slab<C>* dry) noexcept;
   void* allocate_aligned(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
+  // Where the mode samples: whether the allocation that begins is chosen; asked before each one off the
+  // fast path. If it is, either it is served elsewhere, which settle() is told, or forgo() serves it here.
+  bool chooses(std::size_t size, std::size_t alignment) noexcept;
+  void settle(std::size_t size, std::size_t alignment) noexcept;
+  void* forgo(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
   // Any block but a large one, of any heap.
   void release(Registry<C> const& registry, void* address) noexcept;
   // The same where metadata lies out of line, of a block of the span whose head this is.
@@ -132,13 +139,14 @@ class alignas(128) Heap {
   struct Counts {
     std::uint64_t handed_out = 0;
     std::uint64_t singles = 0;
+    std::uint64_t forgone = 0;  // chosen for a guard, and served without
   };
-  Counts counts() const noexcept { return {handed_out_.get(), singles_.get()}; }
-  // Visits the slabs that malloc takes from. Owner only.
+  Counts counts() const noexcept { return {handed_out_.get(), singles_.get(), forgone_.get()}; }
+  // visit(slab, its free blocks) for those that malloc takes from. Owner only.
   template <class Visit>
   void for_each_active(Visit visit) noexcept {
     for (Bin const& bin : bins_)
-      if (bin.active != &no_slab) visit(*bin.active);
+      if (bin.active != &no_slab) visit(*bin.active, bin.listed());
   }
   std::uint64_t remote_batches() const noexcept { return outbox_.batches(); }
 
@@ -153,6 +161,17 @@ class alignas(128) Heap {
     Slab<C>* active = nullptr;
     Slab<C>* growing = nullptr;  // the one slab that is not carved to its end, if there is one
     List<Slab<C>> partial;       // least recently queued first: those gathered most frees meanwhile
+    // Where the mode samples, the active slab's list ends before the allocation that was chosen, so that
+    // it leaves the fast path; the blocks behind wait here. Nothing waits while none is chosen.
+    Block<C>* waiting = nullptr;
+    std::uint32_t undecided = 0;  // of the blocks that wait, from the first on, which would serve the chosen one
+
+    // Free blocks of the active slab.
+    std::uint32_t listed() const noexcept {
+      std::uint32_t count = active->listed();
+      for (Block<C> const* block = waiting; block; block = block->next()) ++count;
+      return count;
+    }
   };
   struct Span {
     SuperSlab<C>* super = nullptr;
@@ -177,6 +196,11 @@ class alignas(128) Heap {
   void* refill(unsigned index, bool& zeroed) noexcept;
   void populate_ahead(Span const& span, unsigned count) noexcept;
   void* carve(Slab<C>* slab, bool& zeroed) noexcept;
+  unsigned index_of_request(std::size_t size, std::size_t alignment) const noexcept;
+  bool affords_choice() noexcept;
+  void decide(Bin& bin, std::uint32_t count) noexcept;
+  void* hand_out(Bin& bin, void* first, std::uint32_t behind, bool& zeroed) noexcept;
+  void choose_freed(Slab<C>* slab) noexcept;
   void activate(unsigned index, Slab<C>* slab) noexcept;
   void set_active(unsigned index, Slab<C>* slab) noexcept;
   void change_state(Slab<C>* slab) noexcept;
@@ -207,7 +231,8 @@ class alignas(128) Heap {
   HeapDirectory<C>* directory_ = nullptr;
   Outbox<C> outbox_;
   [[no_unique_address]] typename C::Mode::ReuseGate reuse_gate_;
-  Counter<C> handed_out_, singles_;
+  Counter<C> handed_out_, singles_, forgone_;
+  std::uint32_t until_chosen_ = 0;    // allocations that pass before the next one that is chosen
   alignas(64) RemoteQueue<C> inbox_;  // a line of its own: other threads write it
 };
 

@@ -5,6 +5,7 @@
 
 #include "core/heap/directory.h"
 #include "core/heap/heap.h"
+#include "core/heap/heap_sample.h"
 #include "core/heap/resolver.h"
 
 namespace hakmem {
@@ -49,10 +50,12 @@ void* Heap<C>::refill(unsigned index, bool& zeroed) noexcept {
   if (!inbox_.empty()) {
     drain_inbox();
     if (Block<C>* const block = pop(bin.active)) return block;
+    if (bin.undecided != 0) return nullptr;
   }
   if (Slab<C>* const partial = bin.partial.pop_front()) {
+    std::uint32_t const listed = partial->carved - partial->used();
     activate(index, partial);
-    return pop(partial);
+    return hand_out(bin, pop(partial), listed - 1, zeroed);
   }
   if (!bin.growing) {
     unsigned const count = kernels::slabs_of_class<G>(index);
@@ -87,8 +90,9 @@ void* Heap<C>::carve(Slab<C>* slab, bool& zeroed) noexcept {
   Block<C>* const block = slab->carve(G::kCarveBytes);
   handed_out_.add_alone(slab->carved - before);
   zeroed = slab->zeroed;
-  if (!slab->has_room()) bins_[slab->size_class].growing = nullptr;
-  return block;
+  Bin& bin = bins_[slab->size_class];
+  if (!slab->has_room()) bin.growing = nullptr;
+  return hand_out(bin, block, slab->carved - before - 1u, zeroed);
 }
 
 // Makes a slab that is in no queue the one that malloc takes from; the one before has no free
@@ -191,8 +195,7 @@ void Heap<C>::change_state(Slab<C>* slab) noexcept {
     case SlabState::kSingle:
       return retire_span(slab);
     case SlabState::kActive:
-      slab->countdown = Slab<C>::kUncounted;
-      return;
+      return choose_freed(slab);
     default:
       VERIFY(false, "free(): a block came back to a slab that has none out");
   }
@@ -202,7 +205,9 @@ template <class C>
 void Heap<C>::retire_empty_actives() noexcept {
   for (unsigned index = 0; index < G::kClassCount; ++index) {
     Slab<C>* const slab = bins_[index].active;
-    if (slab == &no_slab || slab->listed() != slab->carved) continue;
+    if (slab == &no_slab || bins_[index].listed() != slab->carved) continue;
+    bins_[index].waiting = nullptr;
+    bins_[index].undecided = 0;
     set_active(index, &no_slab);
     retire_span(slab);
   }

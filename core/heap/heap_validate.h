@@ -59,7 +59,9 @@ bool Heap<C>::validate_bin(unsigned index, Census& census) noexcept {
   for (Slab<C> const* slab = bin.partial.first(); slab; slab = slab->next, ++census.partial)
     if (slab->state != SlabState::kPartial || slab->size_class != index || !slab->free) return false;
   if (bin.growing && (!bin.growing->has_room() || bin.growing->size_class != index)) return false;
-  if (bin.active == &no_slab) return true;
+  if ((bin.undecided != 0) != (bin.waiting != nullptr)) return false;
+  if (bin.active == &no_slab) return bin.undecided == 0;
+  if (bin.listed() > bin.active->carved) return false;
   ++census.active;
   return bin.active->state == SlabState::kActive && bin.active->size_class == index;
 }

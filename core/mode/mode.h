@@ -44,6 +44,8 @@ struct Claim {
   AllocationKind kind = AllocationKind::kMalloc;
   std::size_t bytes = kUnsaid;
   std::size_t alignment = kUnsaid;
+  char const* call = nullptr;  // who says so; null: what releases this kind
+  bool any_kind = false;       // nothing is said of the kind
 };
 
 // What a checking mode knows of one block, out of line. All zero: the block was never handed out.
@@ -98,6 +100,8 @@ using ReportCallback = void (*)(void* context, char const* kind, char const* tex
 //   kSpanTailBytes   bytes kept free behind the last block of a span
 //   Links            how a free block stores the address of the next one
 //   ReuseGate        what a heap does with released blocks before they may be reused
+//   kSamples         some blocks, though the client is trusted, get pages of their own between guard
+//                    pages and are treated as a checking mode treats them; see SamplingMode
 //   configure        before the first allocation
 //   set_report_callback  who else is told of errors
 //   start_failures   refuse requests from now on as a text says, null: none; an error number or 0
@@ -112,6 +116,7 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
   { M::kMetadataInBand } -> std::convertible_to<bool>;
   { M::kTrustsClient } -> std::convertible_to<bool>;
   { M::kSpanTailBytes } -> std::convertible_to<std::size_t>;
+  { M::kSamples } -> std::convertible_to<bool>;
   typename M::ReuseGate;
   { M::Links::encode(block, block) }
   noexcept->std::same_as<void*>;
@@ -137,7 +142,7 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 // checks it first and reports what is wrong; refused means reported.
 //   arm           turns a block that was free into what the client gets; `zeroed`: it reads as zero
 //   admit         the block is given back: checks it and marks it free; false: refused
-//   inspect       the block is about to be used by the call named; false: refused
+//   inspect       the block is about to be used, as the claim says; false: refused
 //   refuses       whether a request of so many bytes is refused on purpose; asked once for each
 //   guards_next   whether the next block, though small, shall have pages of its own between guard pages
 //   client_bytes  how much of a live block the client may use. Domain: inspected
@@ -149,12 +154,12 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 template <class M>
 concept CheckingMode = AllocatorMode<M> &&
     requires(BlockPlace const& place, Request const& request, Claim const& claim, ClientPtr pointer, bool zeroed,
-             std::size_t bytes, char const* call, BlockPlace (*find)(void const*)) {
+             std::size_t bytes, BlockPlace (*find)(void const*)) {
   { M::arm(place, request, zeroed) }
   noexcept->std::same_as<void*>;
   { M::admit(place, pointer, claim) }
   noexcept->std::same_as<bool>;
-  { M::inspect(place, pointer, call) }
+  { M::inspect(place, pointer, claim) }
   noexcept->std::same_as<bool>;
   { M::refuses(bytes) }
   noexcept->std::same_as<bool>;
@@ -172,6 +177,35 @@ concept CheckingMode = AllocatorMode<M> &&
   noexcept->std::same_as<bool>;
 };
 
+// What a mode that samples decides besides; the first five are those of a checking mode, for the blocks of
+// the sample.
+//   samples          whether there is a sample at all; does not change after configure()
+//   next_sample      how many allocations pass before the next one that is chosen. Domain: samples()
+//   affords_sample   whether the thread may have one more guarded block now; asked once for each choice
+template <class M>
+concept SamplingMode = AllocatorMode<M> && M::kTrustsClient &&
+    requires(BlockPlace const& place, Request const& request, Claim const& claim, ClientPtr pointer, bool zeroed,
+             std::uint64_t now_ms, BlockPlace (*find)(void const*)) {
+  { M::arm(place, request, zeroed) }
+  noexcept->std::same_as<void*>;
+  { M::admit(place, pointer, claim) }
+  noexcept->std::same_as<bool>;
+  { M::inspect(place, pointer, claim) }
+  noexcept->std::same_as<bool>;
+  { M::client_bytes(place) }
+  noexcept->std::same_as<std::size_t>;
+  { M::watch(find) }
+  noexcept->std::same_as<void>;
+  { M::entered(pointer.unchecked()) }
+  noexcept->std::same_as<void>;
+  { M::samples() }
+  noexcept->std::same_as<bool>;
+  { M::next_sample() }
+  noexcept->std::same_as<std::uint32_t>;
+  { M::affords_sample(now_ms) }
+  noexcept->std::same_as<bool>;
+};
+
 struct PlainLinks {
   static constexpr void* encode(void* next, void*) noexcept { return next; }
   static constexpr void* decode(void* stored, void*) noexcept { return stored; }
@@ -185,6 +219,7 @@ struct FastMode {
   static constexpr bool kMetadataInBand = true;
   static constexpr bool kTrustsClient = true;
   static constexpr std::size_t kSpanTailBytes = 0;
+  static constexpr bool kSamples = false;
   using Links = PlainLinks;
   using ReuseGate = NoReuseGate;
   static void configure(Settings const&) noexcept {}

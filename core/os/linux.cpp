@@ -223,6 +223,15 @@ int Linux::open_to_append(char const* path) noexcept {
   return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
 }
 
+std::size_t Linux::read_at(int fd, std::uint64_t offset, char* text, std::size_t bytes) noexcept {
+  ErrnoKept const kept;
+  for (;;) {
+    long const got = ::syscall(SYS_pread64, fd, text, bytes, static_cast<off_t>(offset));
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) return 0;
+  }
+}
+
 std::size_t Linux::read(int fd, char* text, std::size_t bytes) noexcept {
   ErrnoKept const kept;
   for (;;) {

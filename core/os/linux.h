@@ -62,6 +62,7 @@ struct Linux {
   static int open_to_read(char const* path) noexcept;    // negative: refused
   static int open_to_append(char const* path) noexcept;  // made if missing
   static std::size_t read(int fd, char* text, std::size_t bytes) noexcept;
+  static std::size_t read_at(int fd, std::uint64_t offset, char* text, std::size_t bytes) noexcept;
   static void close(int fd) noexcept;
   static void sleep_ms(unsigned milliseconds) noexcept;
   [[noreturn]] static void exit_now(int code) noexcept;  // runs nothing of the program's

@@ -101,6 +101,21 @@ TEST(ApiOptions, choices_are_names_or_positions) {
     EXPECT_FALSE(parse_option(type, bad).valid) << bad;
 }
 
+TEST(ApiOptions, a_sample_is_one_in_a_number_from_one_on) {
+  for (char const* name : {"HAKMEM_GUARD", "HAKMEM_CHECK"}) {
+    OptionType const type = type_of(name);
+    std::string const word = name == std::string("HAKMEM_GUARD") ? "sample" : "every";
+    EXPECT_TRUE(parse_option(type, word + ":1").valid);
+    EXPECT_EQ(parse_option(type, word + ":4294967295").value >> 8, 4294967295u);
+    for (char const* bad : {":0", ":", "", ":-1", ":4294967296", ":1x"})
+      EXPECT_FALSE(parse_option(type, word + bad).valid) << bad;
+    EXPECT_FALSE(parse_option(type, "2").valid) << "a position without the number";
+  }
+  EXPECT_EQ(read({"HAKMEM_GUARD=sample:0"}).messages,
+            "hakmem: HAKMEM_GUARD is \"sample:0\", must be off, all or sample:N (0 to 2); using the default, off\n");
+  EXPECT_TRUE(parse_option(type_of("HAKMEM_ON_ERROR"), "exit:0").valid);
+}
+
 TEST(ApiOptions, sizes_take_binary_suffixes_and_never_wrap) {
   OptionType const type = type_of("HAKMEM_WARMUP");
   struct Case {

@@ -14,8 +14,8 @@ LAYERS["core/api"].add(PUBLIC)
 LAYERS[PUBLIC] = set()
 LAYERS["hardened"] = {"core/base", "core/os", "core/mode"}
 
-# The one file of the checked build that sees the composition root.
-COMPOSITION_ROOTS = {"hardened/lib_hardened.cpp": {"core/api"}}
+# The files that put a library together: the checked one sees the composition root, the fast one what guards its samples.
+COMPOSITION_ROOTS = {"hardened/lib_hardened.cpp": {"core/api"}, "core/api/lib_fast.cpp": {"hardened"}}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 

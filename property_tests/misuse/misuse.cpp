@@ -111,6 +111,10 @@ void realloc_of_dead() {
   std::free(block);
   std::free(std::realloc(block, size + 1));
 }
+void realloc_of_new() {
+  void* const block = wrong ? ::operator new(size) : std::malloc(size);
+  std::free(std::realloc(block, 2 * size));
+}
 void usable_size_of_dead() {
   char* const block = allocated();
   if (wrong) std::free(block);
@@ -131,6 +135,12 @@ void write_seven_past_end() {
 void write_past_end_and_never_free() {
   char* const block = allocated();
   write_at(block, end(), end() - 1);
+}
+void write_past_end_while_others_are_freed() {
+  char* const block = allocated();
+  write_at(block, end(), end() - 1);
+  for (int i = 0; i < 20; ++i) std::free(std::malloc(5000));
+  ::_exit(0);
 }
 void write_before_start() {
   char* const block = allocated();
@@ -222,10 +232,12 @@ constexpr Bug kBugs[] = {BUG(double_free),
                          BUG(delete_with_another_alignment),
                          BUG(free_sized_with_another_size),
                          BUG(realloc_of_dead),
+                         BUG(realloc_of_new),
                          BUG(usable_size_of_dead),
                          BUG(write_past_end),
                          BUG(write_seven_past_end),
                          BUG(write_past_end_and_never_free),
+                         BUG(write_past_end_while_others_are_freed),
                          BUG(write_before_start),
                          BUG(write_sixteen_before_start),
                          BUG(write_past_zero_bytes),

@@ -44,6 +44,7 @@ constexpr Promise kPromises[] = {
      "64"},
     {"free_sized_with_another_size", "size-mismatch: free_sized() with size LESS of a SIZE-byte block from malloc"},
     {"realloc_of_dead", "use-after-free: realloc() of a freed SIZE-byte block from malloc"},
+    {"realloc_of_new", "kind-mismatch: realloc() of a SIZE-byte block from new"},
     {"usable_size_of_dead", "use-after-free: malloc_usable_size() of a freed SIZE-byte block from malloc"},
     {"write_past_end", "overflow: written 0 bytes past the end of a SIZE-byte block from malloc, found by free()",
      "overflow: write 0 bytes past the end of a SIZE-byte block from malloc"},

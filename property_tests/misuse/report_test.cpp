@@ -43,6 +43,17 @@ TEST(HardenedReport, is_one_json_line_when_asked) {
   EXPECT_EQ(count_of(run_bug("double_free", {"HAKMEM_REPORT_FORMAT=both"}).err, "double-free"), 3);
 }
 
+TEST(HardenedReport, names_functions_when_asked) {
+  ChildResult const text = run_bug("double_free", {"HAKMEM_SYMBOLIZE=1"});
+  EXPECT_EQ(text.err.find(kLine), 0u) << text.err;
+  EXPECT_GE(count_of(text.err, "double_freeEv+0x"), 2) << "found and freed: " << text.err;
+  EXPECT_GE(count_of(text.err, "allocatedEv+0x"), 1) << text.err;
+  auto const report = nlohmann::json::parse(
+      run_bug("double_free", {"HAKMEM_SYMBOLIZE=1", "HAKMEM_REPORT_FORMAT=json"}).err, nullptr, false);
+  EXPECT_NE(report["stack"].dump().find(" in main+0x"), std::string::npos) << report;
+  EXPECT_EQ(count_of(run_bug("double_free", {}).err, " in main+0x"), 0);
+}
+
 TEST(HardenedReport, goes_to_a_file_when_asked) {
   std::string const file = ::testing::TempDir() + "hakmem_report";
   std::filesystem::remove(file);
@@ -90,6 +101,21 @@ TEST(HardenedSeed, repeats_the_placement_of_blocks) {
 TEST(HardenedReport, finds_a_damaged_block_without_quarantine) {
   EXPECT_EQ(run_bug("write_after_free", {"HAKMEM_QUARANTINE=0"}).signal, SIGABRT);
   EXPECT_EQ(run_bug("double_free", {"HAKMEM_QUARANTINE=0"}).err.find(kLine), 0u);
+}
+
+TEST(HardenedReport, finds_damage_at_every_so_many_releases) {
+  constexpr char const* kBug = "write_past_end_while_others_are_freed";
+  std::string const line =
+      "hakmem: overflow: written 0 bytes past the end of a 24-byte block from malloc, found by a heap check\n";
+  EXPECT_EQ(run_bug(kBug, {"HAKMEM_CHECK=every:20"}).err.find(line), 0u);
+  EXPECT_EQ(run_bug(kBug, {"HAKMEM_CHECK=every:21"}).err, "") << "it ends before the 21st release, by _exit()";
+  EXPECT_EQ(run_bug(kBug, {}).err, "");
+}
+
+TEST(HardenedReport, continues_after_a_realloc_of_another_kind_with_one_report) {
+  ChildResult const result = run_bug("realloc_of_new", {"HAKMEM_ON_ERROR=continue"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(count_of(result.err, "hakmem: "), 1) << result.err;
 }
 
 }  // namespace

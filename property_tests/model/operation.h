@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "property_tests/model/record.h"
 #include "property_tests/model/reference_heap.h"
 #include "property_tests/model/subjects.h"
 
@@ -123,13 +124,6 @@ struct NoFaults {
 
 using Operation = std::variant<Malloc, Calloc, AlignedAlloc, Realloc, Free, FreeMany, Fill, UsableSize, CheckContents,
                                Trim, WarmUp, PurgeTick, Attach, Detach, ForkPoint, SweepHeap, Fault, NoFaults>;
-
-// Eight bytes of a fuzz input: an operation, or in first place the subject. Any bytes are a record.
-struct Record {
-  std::uint8_t kind = 0, slot = 0, thread = 0, shape = 0;
-  std::uint32_t value = 0;
-};
-static_assert(sizeof(Record) == 8);
 
 std::vector<Record> records_of(std::span<std::uint8_t const> input);
 Operation decode(Record const& record);

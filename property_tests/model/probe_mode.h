@@ -20,6 +20,7 @@ struct ProbeMode {
   static constexpr bool kMetadataInBand = false;
   static constexpr bool kTrustsClient = false;
   static constexpr std::size_t kSpanTailBytes = 16;
+  static constexpr bool kSamples = false;
 
   // A link is worth nothing unless it is decoded where it was encoded.
   struct Links {
@@ -74,13 +75,13 @@ struct ProbeMode {
   }
 
   static bool admit(BlockPlace const& place, ClientPtr pointer, Claim const&) noexcept {
-    if (!inspect(place, pointer, "")) return false;
+    if (!inspect(place, pointer, {})) return false;
     header_of(pointer.unchecked())->magic = kDead;
     ++disarmed;
     return true;
   }
 
-  static bool inspect(BlockPlace const& place, ClientPtr pointer, char const*) noexcept {
+  static bool inspect(BlockPlace const& place, ClientPtr pointer, Claim const&) noexcept {
     Header* const header = header_of(pointer.unchecked());
     bool const live = place.is_block() && header->magic == kLive &&
                       static_cast<std::byte*>(pointer.unchecked()) - place.start == header->gap;

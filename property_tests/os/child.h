@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <iterator>
 
 namespace hakmem::testing {
@@ -43,4 +44,4 @@ inline void filter_system_call(long call, unsigned index, std::uint32_t value, i
 }  // namespace hakmem::testing
 
 // Runs a function in a child; the test fails with what the child's require() said.
-#define EXPECT_CHILD(function) EXPECT_EXIT((function(), ::_exit(0)), ::testing::ExitedWithCode(0), "")
+#define EXPECT_CHILD(function) EXPECT_EXIT((function(), std::exit(0)), ::testing::ExitedWithCode(0), "")

@@ -1,20 +1,14 @@
 // What it owns: the properties of mappings and their pages over random placements, failures,
-// policies and page sizes; and that the simulated pages behave as the kernel's do.
+// policies and page sizes.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include <array>
 #include <cerrno>
-#include <iostream>
-#include <map>
-#include <set>
-#include <string>
 #include <tuple>
 #include <vector>
 
 #include "core/base/geometry.h"
 #include "core/os/huge.h"
-#include "property_tests/kernel_view.h"
 #include "property_tests/os/systems.h"
 
 namespace hakmem::testing {
@@ -127,118 +121,6 @@ RC_GTEST_PROP(OsProperties, a_heap_of_mappings_keeps_its_books_through_failures,
     }
     check_books(held, leftovers);
   }
-}
-
-// --- the simulated pages against the kernel's ---------------------------------------------------
-
-enum class Step { kMap, kReserve, kUnmap, kProtectNone, kProtectReadWrite, kPopulate, kPurge, kTouch };
-constexpr std::array kStepNames = {"map", "reserve", "unmap", "protect", "unprotect", "populate", "purge", "touch"};
-constexpr std::array kStateNames = {"never", "mapped", "populated", "purged", "released"};
-constexpr std::size_t kPages = 6;
-// Unmapped pages take 6 steps (2 states), accessible ones 6 (3 states), those without access 5 (3 states).
-constexpr std::size_t kEdges = 2 * 6 + 3 * 6 + 3 * 5;
-
-// Each state and step that was tried, with what came of it.
-using Edges = std::map<std::string, std::set<std::string>>;
-
-// The same calls on both systems, at the same offsets.
-class Twins {
- public:
-  Twins() : page_(Linux::page_bytes()) {
-    SimulatedOs::reset({.page_bytes = page_});
-    // Free space on both sides: a hint at an offset in it is honoured.
-    simulated_ = static_cast<std::byte*>(SimulatedOs::map(nullptr, kPages * page_, MapKind::kNormal).address);
-    SimulatedOs::reset({.page_bytes = page_});
-    // The kernel maps downwards: what others map meanwhile lies far above the start of this range.
-    real_ = static_cast<std::byte*>(Linux::map(nullptr, kGiB, MapKind::kReserve).address);
-    Linux::unmap(real_, kGiB);
-  }
-  ~Twins() { Linux::unmap(real_, kPages * page_); }
-
-  // Makes the step on both if a correct caller might, or if it fails without effect.
-  void perform(Step step, std::size_t first, std::size_t count, Edges& edges) {
-    if (first + count > kPages || !sensible(step, first, count)) return;
-    std::string const edge = describe(first) + " --" + kStepNames[static_cast<std::size_t>(step)] + "-->";
-    OsStatus const simulated = call<SimulatedOs>(step, simulated_ + first * page_, count * page_);
-    OsStatus const real = call<Linux>(step, real_ + first * page_, count * page_);
-    RC_ASSERT(simulated.code == real.code);
-    edges[edge].insert(real.ok() ? describe(first) : "errno " + std::to_string(real.code));
-    for (std::size_t i = 0; i < kPages; ++i) compare_residency(i);
-    RC_ASSERT(kernel_mapped_bytes(real_, kPages * page_) == SimulatedOs::mapped_bytes());
-    bool const there = mapped(first);
-    RC_ASSERT(kernel_mapped_bytes(real_ + first * page_, count * page_) == (there ? count * page_ : 0));
-  }
-
- private:
-  bool mapped(std::size_t page) const {
-    PageState const state = SimulatedOs::state_of(simulated_ + page * page_);
-    return state != PageState::kNever && state != PageState::kReleased;
-  }
-  bool sensible(Step step, std::size_t first, std::size_t count) const {
-    std::size_t found = 0;
-    for (std::size_t i = 0; i < count; ++i) found += mapped(first + i);
-    if (step == Step::kMap || step == Step::kReserve) return found == 0;
-    if (step == Step::kUnmap) return found == count;
-    if (step == Step::kTouch) return found == count && SimulatedOs::accessible(simulated_ + first * page_);
-    return found == count || found == 0;
-  }
-  std::string describe(std::size_t page) const {
-    std::byte* const address = simulated_ + page * page_;
-    std::string const state = kStateNames[static_cast<std::size_t>(SimulatedOs::state_of(address))];
-    return mapped(page) && !SimulatedOs::accessible(address) ? state + " without access" : state;
-  }
-  void compare_residency(std::size_t page) const {
-    bool const resident = SimulatedOs::state_of(simulated_ + page * page_) == PageState::kPopulated;
-    RC_ASSERT(kernel_resident_bytes(real_ + page * page_, page_) == (resident ? page_ : 0));
-  }
-
-  template <class System>
-  static OsStatus call(Step step, std::byte* address, std::size_t bytes) {
-    switch (step) {
-      case Step::kMap:
-      case Step::kReserve: {
-        MapKind const kind = step == Step::kMap ? MapKind::kNormal : MapKind::kReserve;
-        OsMapping const mapping = System::map(address, bytes, kind);
-        RC_ASSERT(static_cast<std::byte*>(mapping.address) == address);
-        return mapping.status;
-      }
-      case Step::kUnmap:
-        return System::unmap(address, bytes);
-      case Step::kProtectNone:
-        return System::protect_none(address, bytes);
-      case Step::kProtectReadWrite:
-        return System::protect_read_write(address, bytes);
-      case Step::kPopulate:
-        return System::populate_write(address, bytes);
-      case Step::kPurge:
-        return System::purge(address, bytes);
-      case Step::kTouch:
-        System::touch(address);
-        return {};
-    }
-    return {};
-  }
-
-  std::size_t const page_;
-  std::byte* simulated_;
-  std::byte* real_;
-};
-
-TEST(OsSimulated, pages_change_state_as_the_kernels_do) {
-  Edges edges;
-  bool const held = rc::check("the simulated pages behave as the kernel's", [&edges] {
-    Twins twins;
-    auto const steps = *rc::gen::resize(
-        rc::kNominalSize, rc::gen::container<std::vector<std::tuple<int, std::size_t, std::size_t>>>(
-                              120, rc::gen::tuple(rc::gen::inRange(0, 8), rc::gen::inRange<std::size_t>(0, kPages),
-                                                  rc::gen::inRange<std::size_t>(1, 4))));
-    for (auto const& [step, first, count] : steps) twins.perform(static_cast<Step>(step), first, count, edges);
-  });
-  EXPECT_TRUE(held);
-  for (auto const& [edge, outcomes] : edges)
-    for (std::string const& outcome : outcomes) std::cout << edge << ' ' << outcome << '\n';
-  std::cout << edges.size() << " of " << kEdges << " edges of the page-state machine\n";
-  EXPECT_EQ(edges.size(), kEdges);
 }
 
 }  // namespace

@@ -83,6 +83,8 @@ struct hak_statistics {
   uint64_t out_of_memory;            /* requests refused */
   uint64_t heaps_now;                /* thread heaps made */
   uint64_t heaps_parked_now;         /* of these, without a thread */
+  uint64_t guarded_blocks_allocated; /* blocks given pages of their own between guard pages */
+  uint64_t guarded_blocks_forgone;   /* blocks chosen for them that got none */
 };
 
 /* Fills in the first `out->size` bytes of the figures; set it to sizeof *out before. On return it says how many

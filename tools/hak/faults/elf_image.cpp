@@ -106,4 +106,23 @@ std::string const& ElfImage::function_at(std::uint64_t address) {
   return entry->second;
 }
 
+std::string ElfImage::source_at(std::uint64_t address) {
+  Dwfl_Line* const line = elf_ ? dwfl_module_getsrc(module_, address + bias_) : nullptr;
+  int number = 0;
+  char const* const file = line ? dwfl_lineinfo(line, nullptr, &number, nullptr, nullptr, nullptr) : nullptr;
+  return file ? file + (":" + std::to_string(number)) : "";
+}
+
+std::string ElfImage::build_id() const {
+  unsigned char const* bits = nullptr;
+  GElf_Addr place = 0;
+  int const count = elf_ ? dwfl_module_build_id(module_, &bits, &place) : 0;
+  std::string digits;
+  for (int i = 0; i < count; ++i) {
+    digits += "0123456789abcdef"[bits[i] >> 4];
+    digits += "0123456789abcdef"[bits[i] & 15];
+  }
+  return digits;
+}
+
 }  // namespace hakmem::tools

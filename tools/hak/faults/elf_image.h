@@ -28,6 +28,10 @@ class ElfImage {
   std::uint64_t thread_local_bytes() const { return thread_local_bytes_; }
   // Demangled, without template arguments; empty if no symbol covers the address.
   std::string const& function_at(std::uint64_t address);
+  // "FILE:LINE"; empty if it is not known.
+  std::string source_at(std::uint64_t address);
+  // In hexadecimal digits; empty if there is none.
+  std::string build_id() const;
 
  private:
   struct Segment {
