@@ -29,8 +29,10 @@ class OsRefusal : public ::testing::Test {
 };
 
 void without_descriptors() {
-  rlimit const none{0, 0};
-  require(::setrlimit(RLIMIT_NOFILE, &none) == 0, "a limit of descriptors");
+  rlimit before{};
+  require(::getrlimit(RLIMIT_NOFILE, &before) == 0, "a limit of descriptors");
+  rlimit const none{0, before.rlim_max};
+  require(::setrlimit(RLIMIT_NOFILE, &none) == 0, "no descriptors");
   require(Linux::mappings() == 0, "mappings cannot be counted");
   for (int time = 0; time < 2; ++time) {
     require(Linux::huge_page_bytes() == 0, "no huge pages are known of");
@@ -38,6 +40,7 @@ void without_descriptors() {
   }
   OsMapping const mapping = Linux::map(nullptr, 1 << 21, MapKind::kHugetlb);
   require(mapping.address == nullptr && mapping.status.error == OsError::kUnsupported, "no huge page is asked for");
+  require(::setrlimit(RLIMIT_NOFILE, &before) == 0, "descriptors");  // a sanitizer's runtime needs some at the end
 }
 
 TEST_F(OsRefusal, without_descriptors_nothing_is_known_and_nothing_breaks) { EXPECT_CHILD(without_descriptors); }
