@@ -41,7 +41,7 @@ class Suite:
 
 
 SUITES = {
-    "models": Suite("concurrency/*_models.cpp", None, ["property_tests/concurrency/run_models.cpp"]),
+    "models": Suite("concurrency/*_models.cpp", None, ["property_tests/concurrency/run_models.cpp", "core/api/options.cpp"]),
     "schedules": Suite("schedules/programs.h", "schedules/fast_programs.cpp",
                        ["property_tests/schedules/run_schedules.cpp", "property_tests/schedules/enumeration.cpp",
                         "property_tests/schedules/fibers.cpp", "core/os/linux.cpp", "core/os/thread.cpp",

@@ -17,6 +17,7 @@
 #include "core/api/allocator.h"
 #include "core/api/options.h"
 #include "core/api/report.h"
+#include "core/base/once.h"
 
 namespace hakmem {
 
@@ -158,19 +159,15 @@ class Runtime {
   }
 
   [[gnu::cold, gnu::noinline]] static void start() noexcept {
-    if (started_.load(std::memory_order_acquire)) [[likely]]
-      return;
-    {
-      Locked guard(start_lock_);
-      if (started_.load(std::memory_order_relaxed)) return;
+    bool const first = start_.run([] {
       TextWriter messages(&Host::write_standard_error, nullptr);
       settings_ = read_options(Host::environment(), messages);
       if (settings_.help_at_start) write_option_help(messages);
       core_.configure(settings_);
       if constexpr (!Mode::kTrustsClient || Mode::kSamples)
         Mode::watch([](void const* address) { return core_.find(address); });
-      started_.store(true, std::memory_order_release);
-    }
+    });
+    if (!first) return;
     Host::register_fork(&before_fork, &after_fork_in_parent, &after_fork_in_child);
     if (settings_.stats_at_exit != StatsReport::kOff) Host::keep_standard_error();
     if (settings_.warmup_bytes > 0) core_.warm_up(settings_.warmup_bytes);
@@ -199,10 +196,8 @@ class Runtime {
 
   static constinit inline Core core_{};
   static constinit inline Settings settings_{};
-  static constinit inline Lock<StdSync, Os, LockRank::kStart> start_lock_{};
-  // protocol: set once under start_lock_ when settings_ and core_ are ready; release and acquire
-  // publish both. A fork cannot leave the lock held: creating the second thread allocates.
-  static constinit inline std::atomic<bool> started_{false};
+  // Makes settings_ and core_ ready. A fork cannot come meanwhile: creating the second thread allocates.
+  static constinit inline Once<StdSync, Os, LockRank::kStart> start_{};
 
   // protocol: the exchange picks the thread that starts the helper; relaxed, as pthread_create
   // publishes the rest. Cleared in a forked child, where there is no helper.

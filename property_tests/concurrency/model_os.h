@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/kernels.h"
 #include "core/mode/config.h"
 #include "property_tests/concurrency/relacy_sync.h"
 
