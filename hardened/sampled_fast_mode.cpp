@@ -20,7 +20,8 @@ std::uint64_t log2_of(std::uint64_t word) noexcept {
 
 // The microsecond up to which this thread's guarded blocks are paid for.
 constinit thread_local std::uint64_t paid_until_us = 0;
-constexpr std::uint64_t kSavingsUs = 16'000;  // what an idle thread may have saved
+constexpr std::uint64_t kSavingsUs = 16'000;    // what an idle thread may have saved
+constexpr std::uint64_t kBudgetUsPerBlock = 4;  // times N: between two guarded blocks
 
 }  // namespace
 
@@ -51,7 +52,7 @@ std::uint32_t SampledFastMode::next_sample() noexcept {
 bool SampledFastMode::affords_sample(std::uint64_t now_ms) noexcept {
   std::uint64_t const now_us = now_ms * 1000;
   if (paid_until_us > now_us) return false;
-  paid_until_us = std::max(paid_until_us, now_us - std::min(now_us, kSavingsUs)) + 2 * std::uint64_t{sample_in_};
+  paid_until_us = std::max(paid_until_us, now_us - std::min(now_us, kSavingsUs)) + kBudgetUsPerBlock * sample_in_;
   return true;
 }
 

@@ -3,8 +3,8 @@
 // checked of it and how it is reported are the checked build's own functions.
 //
 // Guarding costs microseconds where an allocation costs nanoseconds, so sampling has a budget of time:
-// under sample:N a thread gets at most one guarded block in 2 N microseconds, which is one in N blocks for
-// a thread that allocates half a million a second, and fewer for a faster one.
+// under sample:N a thread gets at most one guarded block in 4 N microseconds, which is one in N blocks for
+// a thread that allocates a quarter of a million a second, and fewer for a faster one.
 // Invariants: without HAKMEM_GUARD nothing here is touched but the answer of samples().
 // Thread-safety: configure() once; everything else any thread.
 #pragma once
