@@ -58,7 +58,7 @@ Damage overrun_of_previous(BlockPlace const& place, HeaderDamage const* header) 
   Watch const watch(before);
   if (watch.facts().state != BlockState::kLive) return {};
   Layout const layout = layout_of(before, watch.facts());
-  std::byte const* const facing = std::max(layout.slack, layout.end - kFacingBytes);
+  std::byte const* const facing = std::max(layout.slack, layout.end - std::ptrdiff_t{kFacingBytes});
   if (!header && holds_pattern(facing, layout.end)) return {};
   Damage damage = changed(ErrorKind::kOverflow, before, watch.word(), facing, layout.end);
   if (!damage.found && header && layout.slack == layout.end && header->first == 0 && header->last + 1 < kHeaderBytes)
@@ -104,8 +104,11 @@ Damage look_at_live(BlockPlace const& place, std::uint64_t record) noexcept {
 }
 
 Damage look_at_free(BlockPlace const& place, std::uint64_t record) noexcept {
-  Damage const inside =
-      changed(ErrorKind::kUseAfterFree, place, record, place.start + kHeaderBytes, place.start + place.bytes);
+  std::byte const* const from = place.start + kHeaderBytes;
+  std::byte const* const end = place.start + place.bytes;
+  bool const whole = is_filled_whole(place, record);
+  Damage inside = changed(ErrorKind::kUseAfterFree, place, record, from, whole ? end : from + kFilledEnd);
+  if (!inside.found && !whole) inside = changed(ErrorKind::kUseAfterFree, place, record, end - kFilledEnd, end);
   if (inside.found) return inside;
   if (Header::load(place.start).seal == Header::seal_of_free(place.start)) return {};
   if (Damage const damage = overrun_of_previous(place, nullptr); damage.found) return damage;
@@ -133,7 +136,7 @@ Damage damage_of_live(BlockPlace const& place, std::uint64_t record) noexcept {
 }
 
 Damage damage_of_free(BlockPlace const& place, std::uint64_t record) noexcept {
-  if (free_is_sound(place)) return {};
+  if (free_is_sound(place, record)) return {};
   return look_again(place, record, look_at_free);
 }
 

@@ -63,13 +63,14 @@ Judgement judge(BlockPlace const& place, ClientPtr pointer, std::uint64_t& recor
 }
 
 // What the client says of a block against what is known; a mismatch is reported.
-void compare(BlockPlace const& place, ClientPtr pointer, Facts const& facts, Claim const& claim) noexcept {
+void compare(BlockPlace const& place, ClientPtr pointer, std::uint64_t word, Claim const& claim) noexcept {
   ErrorKind kind;
-  if (!kinds_match(facts, claim))
+  std::uint64_t const differs = Demand(claim).differs(word);
+  if (differs & Facts::kKindMask)
     kind = ErrorKind::kKindMismatch;
-  else if (!alignments_match(facts, claim))
+  else if (differs & Facts::kAlignmentMask)
     kind = ErrorKind::kAlignmentMismatch;
-  else if (!sizes_match(facts, claim))
+  else if (differs & Facts::kBytesMask)
     kind = ErrorKind::kSizeMismatch;
   else
     return;
@@ -92,7 +93,7 @@ bool check_free(BlockPlace const& place, std::uint64_t record, char const* call)
   Damage const damage = damage_of_free(place, record);
   if (!damage.found) return true;
   report_damage(damage, call);
-  fill_free(place);
+  fill_free(place, record);
   return false;
 }
 
@@ -121,11 +122,19 @@ bool hardened::chosen_for_guards() noexcept {
   return guards.choice == GuardPolicy::kAll || (guards.number != 0 && random_below(guards.number) == 0);
 }
 
+// Whether the block of this release is chosen; then from 1 to 2 N - 1 releases until the next, N on average.
+bool hardened::choose_next_whole() noexcept {
+  bool const chosen = until_whole == 1 || random_below(fill_one_in) == 0;
+  until_whole = 1 + random_below(2 * fill_one_in - 1);
+  return chosen;
+}
+
 void HardenedMode::configure(Settings const& settings) noexcept {
   start_entropy(settings.seed);
   start_stacks(settings.stack_depth);
   start_reports(settings);
   quarantine_bytes = settings.quarantine_bytes;
+  fill_one_in = settings.fill_one_in;
   guards = settings.guard;
   guard_side = settings.guard_side;
   if (settings.failures && start_failures(settings.failures) != 0)
@@ -150,7 +159,7 @@ HardenedMode::Verdict HardenedMode::judge_release(BlockPlace place, ClientPtr po
     report(evidence_of(kind, call, place, pointer.unchecked()));
     return {false, word};
   }
-  compare(place, pointer, Facts::from(word), claim);
+  compare(place, pointer, word, claim);
   check_live(place, word, call);
   return {true, word};
 }
@@ -163,7 +172,7 @@ void HardenedMode::check_before_reuse(BlockPlace place, std::uint64_t word) noex
   check_free(place, word, "the next allocation of this memory");
 }
 
-bool HardenedMode::inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+bool HardenedMode::inspect_closely(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
   char const* const call = name_of_release(claim);
   std::uint64_t word = 0;
   Judgement const verdict = judge(place, pointer, word);
@@ -172,7 +181,7 @@ bool HardenedMode::inspect(BlockPlace const& place, ClientPtr pointer, Claim con
     report(evidence_of(kind, call, place, pointer.unchecked()));
     return false;
   }
-  compare(place, pointer, Facts::from(word), claim);
+  compare(place, pointer, word, claim);
   check_live(place, word, call);
   return true;
 }

@@ -19,7 +19,9 @@
 // thread that made it so.
 #pragma once
 
+#include "core/base/kernels.h"
 #include "core/mode/mode.h"
+#include "core/os/thread.h"
 #include "hardened/damage.h"
 #include "hardened/failure.h"
 #include "hardened/quarantine.h"
@@ -39,16 +41,46 @@ inline bool lies_left() noexcept {
   return guard_side == GuardSide::kLeft || (guard_side == GuardSide::kRandom && random_below(2) == 0);
 }
 
-inline bool kinds_match(Facts const& facts, Claim const& claim) noexcept {
-  return claim.any_kind || facts.kind == claim.kind;
+// Of the freed blocks that are longer than both filled ends, one in so many is filled whole, at random. Set
+// once before the first allocation.
+inline constinit std::uint32_t fill_one_in = 1;
+// Releases of the calling thread up to the next block that is; 0: none was chosen yet.
+inline constinit thread_local std::uint32_t until_whole = 0;
+bool choose_next_whole() noexcept;
+[[gnu::always_inline]] inline bool fills_whole() noexcept {
+  if (fill_one_in == 1) [[likely]]
+    return true;
+  if (until_whole <= 1) return choose_next_whole();
+  --until_whole;
+  return false;
 }
-inline bool alignments_match(Facts const& facts, Claim const& claim) noexcept {
-  return claim.alignment == Claim::kUnsaid || (claim.alignment <= kMinAlignment && facts.alignment == kMinAlignment) ||
-         claim.alignment == facts.alignment;
-}
-inline bool sizes_match(Facts const& facts, Claim const& claim) noexcept {
-  return claim.bytes == Claim::kUnsaid || claim.bytes == facts.bytes;
-}
+
+// What a claim demands of a live block's word. What no block can be - an alignment that is no power of
+// two, more bytes than there are - becomes a value that no word has.
+class Demand {
+ public:
+  [[gnu::always_inline]] explicit Demand(Claim const& claim) noexcept {
+    if (!claim.any_kind) demand(Facts::kKindMask, static_cast<std::uint64_t>(claim.kind) << Facts::kKindShift);
+    if (claim.alignment != Claim::kUnsaid) demand_alignment(claim.alignment);
+    if (claim.bytes != Claim::kUnsaid) demand(Facts::kBytesMask, std::min(claim.bytes, Facts::kBytesMask));
+  }
+  // The bits of the word that are not as demanded.
+  std::uint64_t differs(std::uint64_t word) const noexcept { return (word ^ value_) & mask_; }
+
+ private:
+  void demand(std::uint64_t mask, std::uint64_t value) noexcept {
+    mask_ |= mask;
+    value_ |= value;
+  }
+  void demand_alignment(std::size_t alignment) noexcept {
+    std::size_t const least = std::max(alignment, kMinAlignment);
+    demand(Facts::kAlignmentMask, kernels::is_power_of_two(least) && least <= kMaxAlignment
+                                      ? static_cast<std::uint64_t>(std::countr_zero(least)) << Facts::kAlignmentShift
+                                      : Facts::kAlignmentMask);
+  }
+
+  std::uint64_t mask_ = 0, value_ = 0;
+};
 
 inline void note_allocation(BlockRecord& record) noexcept {
   Trace trace;
@@ -100,7 +132,7 @@ struct HardenedMode {
     BlockRecord& record = *place.record;
     std::uint64_t const before = record.state.load(std::memory_order_relaxed);
     bool const reused = Facts::state_of(before) == BlockState::kFree;
-    if (reused && !free_is_sound(place)) [[unlikely]]
+    if (reused && !free_is_sound(place, before)) [[unlikely]]
       check_before_reuse(place, before);
     record.state.store(Facts::in_state(before, BlockState::kBusy), std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
@@ -113,7 +145,7 @@ struct HardenedMode {
                       .generation = Facts::generation_after(before)};
     std::uint64_t const word = facts.word();
     if (reused)
-      enclose_reused(place, word);
+      enclose_reused(place, word, before);
     else
       enclose(place, word);
     note_allocation(record);
@@ -130,17 +162,27 @@ struct HardenedMode {
       word = verdict.word;
     }
     BlockRecord& record = *place.record;
-    if (!record.state.compare_exchange_strong(word, Facts::in_state(word, BlockState::kBusy), std::memory_order_acq_rel,
-                                              std::memory_order_acquire)) [[unlikely]] {
+    if (!make_busy(record, word)) [[unlikely]] {
       report_double_free(place, pointer, claim);
       return false;
     }
     note_release(record);
-    if (place.where == BlockPlace::Where::kSmall) fill_free(place);
-    record.state.store(Facts::in_state(word, BlockState::kFree), std::memory_order_release);
+    word = Facts::in_state(word, BlockState::kFree);
+    if (place.where == BlockPlace::Where::kSmall) {
+      if (fills_whole()) word |= Facts::kWhole;
+      fill_free(place, word);
+    }
+    record.state.store(word, std::memory_order_release);
     return true;
   }
-  static bool inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
+  // The block itself is looked at; its neighbours only when it is given back.
+  [[gnu::always_inline]] static bool inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+    using namespace hardened;
+    std::uint64_t const word = place.is_block() ? place.record->state.load(std::memory_order_acquire) : 0;
+    if (is_as_claimed(place, pointer, claim, word) && itself_is_sound(place, word)) [[likely]]
+      return true;
+    return inspect_closely(place, pointer, claim);
+  }
   static bool guards_next() noexcept {
     return hardened::guards.choice != GuardPolicy::kOff && hardened::chosen_for_guards();
   }
@@ -156,11 +198,25 @@ struct HardenedMode {
   // Nothing is wrong with the block, nor with what the client says of it.
   [[gnu::always_inline]] static bool is_sound_release(BlockPlace const& place, ClientPtr pointer, Claim const& claim,
                                                       std::uint64_t word) noexcept {
+    return is_as_claimed(place, pointer, claim, word) && hardened::live_is_sound(place, word);
+  }
+  [[gnu::always_inline]] static bool is_as_claimed(BlockPlace const& place, ClientPtr pointer, Claim const& claim,
+                                                   std::uint64_t word) noexcept {
     using namespace hardened;
     Facts const facts = Facts::from(word);
     return facts.state == BlockState::kLive && client_of(place, facts) == pointer.unchecked() &&
-           kinds_match(facts, claim) && alignments_match(facts, claim) && sizes_match(facts, claim) &&
-           live_is_sound(place, word);
+           Demand(claim).differs(word) == 0;
+  }
+  static bool inspect_closely(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
+  // From live to busy, which one of several threads can do; while there is only one, it needs no
+  // compare-and-swap. False: another did.
+  [[gnu::always_inline]] static bool make_busy(BlockRecord& record, std::uint64_t word) noexcept {
+    using namespace hardened;
+    std::uint64_t const busy = Facts::in_state(word, BlockState::kBusy);
+    if (!is_single_threaded())
+      return record.state.compare_exchange_strong(word, busy, std::memory_order_acq_rel, std::memory_order_acquire);
+    record.state.store(busy, std::memory_order_relaxed);
+    return true;
   }
   // The same, and what is wrong is reported. Like the other two off the hot path, it takes its own copy of
   // the place: that of the caller stays in registers.

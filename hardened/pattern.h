@@ -2,6 +2,7 @@
 // Thread-safety: pure functions on memory of the caller.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,6 +21,38 @@ inline Word differs_from_pattern(std::byte const* at) noexcept {
   Word word;
   std::memcpy(&word, at, sizeof word);
   return static_cast<Word>(word ^ static_cast<Word>(secrets.pattern * 0x0101010101010101u));
+}
+
+// The bits that differ in so many bytes from `from` on, without a branch. Domain: a multiple of 16.
+template <std::size_t Bytes>
+[[gnu::always_inline]] inline std::uint64_t differs_in(std::byte const* from) noexcept {
+  using Words = std::uint64_t __attribute__((vector_size(16)));
+  std::uint64_t const pattern = secrets.pattern * 0x0101010101010101u;
+  Words differs{};
+  for (std::size_t at = 0; at < Bytes; at += sizeof(Words)) {
+    Words words;
+    std::memcpy(&words, from + at, sizeof words);
+    differs |= words ^ Words { pattern, pattern };
+  }
+  return differs[0] | differs[1];
+}
+
+// The bits that differ in the last `bytes` bytes before `end`, without a branch on how many they are.
+// Reads all of the Window bytes before `end`. Domain: bytes <= Window.
+template <std::size_t Window>
+[[gnu::always_inline]] inline std::uint64_t differs_before(std::byte const* end, std::size_t bytes) noexcept {
+  static constexpr auto kMasks = [] {
+    std::array<unsigned char, 2 * Window> masks{};
+    for (std::size_t i = Window; i < 2 * Window; ++i) masks[i] = 0xff;
+    return masks;
+  }();
+  std::uint64_t differs = 0;
+  for (std::size_t at = 0; at < Window; at += sizeof(std::uint64_t)) {
+    std::uint64_t mask;
+    std::memcpy(&mask, kMasks.data() + bytes + at, sizeof mask);
+    differs |= differs_from_pattern<std::uint64_t>(end - Window + at) & mask;
+  }
+  return differs;
 }
 
 // Whether all of [from, to) is the pattern. Words overlap at the end, so that no byte is looked at alone;

@@ -24,7 +24,7 @@ class Quarantine {
   // Takes a released block in; the one returned, if any, may be reused.
   HeldBlock put(HeldBlock fresh) noexcept {
     bytes_ += fresh.bytes;
-    if (count_ == 0 || (bytes_ <= quarantine_bytes && count_ < kBlocks)) {
+    if (count_ == 0 || (bytes_ <= quarantine_bytes - quarantine_bytes / 4 && count_ < kBlocks)) [[unlikely]] {
       newest_ = count_++;
       entries_[newest_] = fresh;
       return {};

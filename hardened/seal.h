@@ -28,21 +28,27 @@ inline constexpr std::size_t kTailBytes = 16;
 enum class BlockState : std::uint8_t { kNever = 0, kLive = 1, kFree = 2, kBusy = 3 };
 
 // The state word of a record, unpacked. A free block's tells what it was.
-//   bits  0-47 bytes   48-52 log2 of the alignment   53-55 kind   56-57 state   58 left   59-63 generation
+//   bits  0-47 bytes   48-52 log2 of the alignment   53-55 kind   56-57 state   58 left or whole
+//   bits 59-63 generation
 struct Facts {
   std::size_t bytes = 0;  // requested
   std::size_t alignment = kMinAlignment;
   AllocationKind kind = AllocationKind::kMalloc;
   BlockState state = BlockState::kNever;
-  bool left = false;            // in a mapping of its own: at its start, not at its end
+  bool left = false;  // in a mapping of its own: at its start, not at its end
+  // The same bit of a free block of a span, kWhole: it holds the pattern throughout, not at its ends alone.
   std::uint8_t generation = 0;  // so that a word that comes back is not taken for one that stayed
 
   static constexpr unsigned kAlignmentShift = 48, kKindShift = 53, kStateShift = 56, kLeftShift = 58;
   static constexpr unsigned kGenerationShift = 59;
+  static constexpr std::uint64_t kBytesMask = (std::uint64_t{1} << kAlignmentShift) - 1;
+  static constexpr std::uint64_t kAlignmentMask = std::uint64_t{31} << kAlignmentShift;
+  static constexpr std::uint64_t kKindMask = std::uint64_t{7} << kKindShift;
+  static constexpr std::uint64_t kWhole = std::uint64_t{1} << kLeftShift;
 
   static Facts from(std::uint64_t word) noexcept {
     Facts facts;
-    facts.bytes = word & ((std::uint64_t{1} << kAlignmentShift) - 1);
+    facts.bytes = word & kBytesMask;
     facts.alignment = std::size_t{1} << (word >> kAlignmentShift & 31);
     facts.kind = static_cast<AllocationKind>(word >> kKindShift & 7);
     facts.state = state_of(word);

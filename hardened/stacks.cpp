@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <bit>
 
 #include "core/base/geometry.h"
 #include "core/os/linux.h"
@@ -46,20 +47,22 @@ std::uintptr_t stack_top() noexcept {
 constexpr std::size_t kFarthestFrame = 256 * kKiB;
 constexpr std::size_t kLargestStack = 64 * kMiB;
 
+constexpr std::size_t kFrameWords = 2 * sizeof(void*);  // the frame before, the return address
+
 // visit(return address) for each frame from `frame` outwards, at most `most`.
 template <class Visit>
 [[gnu::always_inline]] inline void walk(void* frame, unsigned most, Visit visit) noexcept {
   auto address = reinterpret_cast<std::uintptr_t>(frame);
-  std::uintptr_t const top = stack_top();
-  if (address >= top || top - address > kLargestStack) return;
-  for (unsigned count = 0; count < most; ++count) {
+  std::uintptr_t const last = stack_top() - kFrameWords;
+  if (address > last || last - address > kLargestStack) return;
+  for (unsigned left = most; left > 0; --left) {
     auto* const words = reinterpret_cast<std::uintptr_t const*>(address);
     std::uintptr_t const outer = words[0];
     if (words[1] == 0) return;
     visit(words[1]);
-    bool const goes_on = outer > address && outer - address < kFarthestFrame && outer % sizeof(void*) == 0 &&
-                         outer + 2 * sizeof(void*) <= top;
-    if (!goes_on) return;
+    // In units of a word beyond the next one: what lies below, too far or between words is large.
+    std::uintptr_t const distance = std::rotr(outer - address - sizeof(void*), 3);
+    if (distance >= kFarthestFrame / sizeof(void*) || outer > last) return;
     address = outer;
   }
 }
@@ -121,7 +124,7 @@ std::uint32_t remember_stack() noexcept {
   std::uint64_t hash = 0;
   unsigned count = 0;
   walk(entry_frame, stored_depth, [&](std::uintptr_t caller) {
-    hash = mix(hash ^ caller, 0x9e3779b97f4a7c15);
+    hash = (hash + caller) * 0x9e3779b97f4a7c15;
     ++count;
   });
   return count == 0 ? 0 : find_or_add((hash & ~std::uint64_t{0xff}) | count);

@@ -316,14 +316,23 @@ class Allocator {
   // Where the client is not trusted every address is resolved, and checked before anything changes.
   void release_checked(Heap* heap, ClientPtr pointer, Claim const& claim) noexcept {
     static_assert(CheckingMode<Mode>);
-    BlockPlace const place = Resolver<C>::find(global_.space.registry(), pointer.unchecked());
+    bool const small = Resolver<C>::with_small(
+        global_.space.registry(), pointer.unchecked(), [heap, pointer, &claim](BlockPlace const& place) __attribute__((always_inline)) {
+          if (!Mode::admit(place, pointer, claim)) [[unlikely]]
+            return;
+          HeldBlock const released{place.start, place.descriptor, place.bytes};
+          if (!heap->attached()) return let_go(heap, released);
+          auto& gate = heap->reuse_gate();
+          for (HeldBlock old = gate.put(released); old.block; old = gate.take_excess()) let_go(heap, old);
+        });
+    if (!small) [[unlikely]]
+      release_elsewhere(pointer, claim);
+  }
+
+  [[gnu::noinline]] void release_elsewhere(ClientPtr pointer, Claim const& claim) noexcept {
+    BlockPlace const place = find(pointer.unchecked());
     if (!Mode::admit(place, pointer, claim)) return;
-    if (place.where == BlockPlace::Where::kLarge)
-      return global_.large.release(global_.space, static_cast<LargeBlock*>(place.descriptor), Os::now_ms());
-    HeldBlock const released{place.start, place.descriptor, place.bytes};
-    if (!heap->attached()) return let_go(heap, released);
-    auto& gate = heap->reuse_gate();
-    for (HeldBlock old = gate.put(released); old.block; old = gate.take_excess()) let_go(heap, old);
+    global_.large.release(global_.space, static_cast<LargeBlock*>(place.descriptor), Os::now_ms());
   }
 
   static void let_go(Heap* heap, HeldBlock const& held) noexcept {

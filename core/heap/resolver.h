@@ -25,6 +25,13 @@ class Resolver {
     return {};
   }
 
+  // act(place) where that is a block of a span; false: it is something else.
+  template <class Act>
+  [[gnu::always_inline]] static bool with_small(Registry<C> const& registry, void const* address, Act act) noexcept {
+    SuperSlab<C>* const super = registry.find(address).super_slab();
+    return super && with_block_in(super, address, act);
+  }
+
   [[gnu::always_inline]] static BlockPlace place_of(Slab<C>* head, unsigned number) noexcept {
     BlockPlace place;
     place.where = BlockPlace::Where::kSmall;
@@ -75,17 +82,24 @@ class Resolver {
   }();
 
   [[gnu::always_inline]] static BlockPlace find_in(SuperSlab<C>* super, void const* address) noexcept {
-    BlockPlace between;
-    between.where = BlockPlace::Where::kBetween;
+    BlockPlace place;
+    place.where = BlockPlace::Where::kBetween;
+    with_block_in(super, address, [&place](BlockPlace const& found) { place = found; });
+    return place;
+  }
+
+  template <class Act>
+  [[gnu::always_inline]] static bool with_block_in(SuperSlab<C>* super, void const* address, Act act) noexcept {
     auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
     Slab<C>* const slab = super->slab(static_cast<unsigned>(offset >> G::kSlabShift));
     Slab<C>* const head = slab->head();
-    if (head->block_bytes == 0) return between;
+    if (head->block_bytes == 0) return false;
     std::size_t const first = std::size_t{head->index} * G::kSlabBytes + head->first_offset();
-    if (offset < first) return between;
+    if (offset < first) return false;
     kernels::Word const number = kernels::block_index(offset - first, kReciprocals[head->size_class]);
-    if (number >= head->capacity) return between;
-    return place_of(head, static_cast<unsigned>(number));
+    if (number >= head->capacity) return false;
+    act(place_of(head, static_cast<unsigned>(number)));
+    return true;
   }
 };
 

@@ -3,6 +3,8 @@
 // Thread-safety: all functions may be called by any thread.
 #pragma once
 
+#include <sys/single_threaded.h>
+
 #include <cstdint>
 
 namespace hakmem {
@@ -30,6 +32,9 @@ bool register_fork_handlers(void (*prepare)(), void (*parent)(), void (*child)()
 // all signals blocked, so that the program's handlers never run on it. May allocate. False: the
 // system has no thread to give.
 bool start_helper_thread(void (*run)()) noexcept;
+
+// True until the process starts its second thread through libc.
+inline bool is_single_threaded() noexcept { return __libc_single_threaded != 0; }
 
 // The kernel's number of the calling thread; right in a forked child too. A system call.
 std::uint32_t current_thread_id() noexcept;

@@ -164,6 +164,16 @@ void write_after_free() {
   std::free(block);
   if (wrong) block[size / 2] = 'y';
 }
+void write_after_free_at_start() {
+  char* const block = allocated();
+  std::free(block);
+  if (wrong) block[0] = 'y';
+}
+void write_after_free_at_end() {
+  char* const block = allocated();
+  std::free(block);
+  if (wrong) block[size - 1] = 'y';
+}
 void write_after_free_before_reuse() {
   write_after_free();
   churn(100'000);
@@ -242,6 +252,8 @@ constexpr Bug kBugs[] = {BUG(double_free),
                          BUG(write_sixteen_before_start),
                          BUG(write_past_zero_bytes),
                          BUG(write_after_free),
+                         BUG(write_after_free_at_start),
+                         BUG(write_after_free_at_end),
                          BUG(write_after_free_before_reuse),
                          BUG(read_after_free),
                          BUG(read_past_end),

@@ -159,6 +159,28 @@ TEST(HardenedGuards, of_a_sample_stop_about_one_bug_in_so_many) {
   EXPECT_LE(stopped, 30u);
 }
 
+TEST(HardenedFill, of_one_in_so_many_finds_writes_at_both_ends_of_every_block) {
+  for (char const* bug : {"write_after_free_at_start", "write_after_free_at_end"})
+    for (char const* size : {"24", "150", "1000", "4080", "61423"}) {  // with less than 64 bytes of slack
+      SCOPED_TRACE(std::string(bug) + " of " + size + " bytes");
+      ChildResult const child = run_child(LIBRARY, {PROGRAM, bug, size, "main", "wrong"}, {"HAKMEM_FILL=1000000"});
+      EXPECT_EQ(child.signal, SIGABRT);
+      EXPECT_EQ(child.err.find("hakmem: use-after-free: "), 0u) << child.err;
+      EXPECT_EQ(run_child(LIBRARY, {PROGRAM, bug, size, "main", "right"}, {"HAKMEM_FILL=1000000"}).err, "");
+    }
+}
+
+TEST(HardenedFill, of_one_in_so_many_finds_about_that_share_of_writes_further_in) {
+  unsigned found = 0;
+  for (int seed = 1; seed <= 60; ++seed) {
+    ChildResult const child = run_child(LIBRARY, {PROGRAM, "write_after_free", "4000", "main", "wrong"},
+                                        {"HAKMEM_FILL=4", "HAKMEM_SEED=" + std::to_string(seed)});
+    found += child.signal == SIGABRT;
+  }
+  EXPECT_GE(found, 4u);
+  EXPECT_LE(found, 30u);
+}
+
 INSTANTIATE_TEST_SUITE_P(Hardened, Misuse, ::testing::ValuesIn(kPromises),
                          [](auto const& promise) { return std::string(promise.param.bug); });
 
