@@ -190,7 +190,7 @@ class AddressSpace {
 
   MetadataArena<C> arena_;
   Registry<C> registry_;
-  Leftovers<Os> leftovers_;
+  Leftovers<Os, typename C::Sync> leftovers_;
   // protocol: a hint only; any value is correct, so relaxed.
   typename C::template Atomic<std::uintptr_t> last_base_{0};
   std::atomic<bool> mappings_warned_{false}, guards_warned_{false};

@@ -39,12 +39,12 @@ std::size_t granule_of(MapKind kind) noexcept {
 }
 
 // One request; see map_aligned().
-template <OperatingSystem Os>
+template <OperatingSystem Os, class Sync>
 class AlignedMapper {
   using Word = kernels::Word;
 
  public:
-  AlignedMapper(MapKind kind, Leftovers<Os>& leftovers) noexcept : kind_(kind), leftovers_(leftovers) {}
+  AlignedMapper(MapKind kind, Leftovers<Os, Sync>& leftovers) noexcept : kind_(kind), leftovers_(leftovers) {}
 
   AlignedMapping run(void* hint, Word bytes, Word alignment) noexcept {
     OsMapping const exact = map(hint, bytes);
@@ -104,7 +104,7 @@ class AlignedMapper {
   }
 
   MapKind const kind_;
-  Leftovers<Os>& leftovers_;
+  Leftovers<Os, Sync>& leftovers_;
   unsigned calls_ = 0;
 };
 
@@ -113,17 +113,17 @@ class AlignedMapper {
 // which makes one call suffice; null if there is none.
 // Refused with the status of the kernel, or kOutOfMemory when the request is larger than the
 // address space or, for kReserve, when too many ranges of that kind could not be unmapped.
-template <OperatingSystem Os>
+template <OperatingSystem Os, class Sync>
 AlignedMapping map_aligned(void* hint, std::size_t bytes, std::size_t alignment, MapKind kind,
-                           Leftovers<Os>& leftovers) noexcept {
+                           Leftovers<Os, Sync>& leftovers) noexcept {
   INVARIANT(bytes != 0 && kernels::is_aligned(bytes, granule_of<Os>(kind)));
   INVARIANT(kernels::is_power_of_two(alignment) && kernels::is_aligned(alignment, granule_of<Os>(kind)));
   AlignedMapping refused;
   refused.status = {OsError::kOutOfMemory, ENOMEM};
   if (alignment > kernels::kMaxRequest || bytes > kernels::kMaxRequest - alignment) return refused;
-  if (kind != MapKind::kReserve) return AlignedMapper<Os>(kind, leftovers).run(hint, bytes, alignment);
+  if (kind != MapKind::kReserve) return AlignedMapper(kind, leftovers).run(hint, bytes, alignment);
   if (!leftovers.enter()) return refused;
-  AlignedMapping const result = AlignedMapper<Os>(kind, leftovers).run(hint, bytes, alignment);
+  AlignedMapping const result = AlignedMapper(kind, leftovers).run(hint, bytes, alignment);
   leftovers.leave();
   return result;
 }

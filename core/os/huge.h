@@ -45,9 +45,9 @@ void advise_huge_pages(AlignedMapping const& mapping) noexcept {
 // map_aligned() for memory that blocks are carved from. kHugetlb: from the huge-page pool, or
 // normal when the pool cannot serve. kAdvise: advised before any page is there, because an advice
 // that comes later finds small pages in place. kNever, kCollapse: normal.
-template <OperatingSystem Os>
+template <OperatingSystem Os, class Sync>
 AlignedMapping map_data(void* hint, std::size_t bytes, std::size_t alignment, HugePolicy policy,
-                        Leftovers<Os>& leftovers) noexcept {
+                        Leftovers<Os, Sync>& leftovers) noexcept {
   if (policy == HugePolicy::kHugetlb) {
     std::size_t const huge = Os::huge_page_bytes();
     if (huge != 0 && kernels::is_aligned(bytes, huge) && kernels::is_aligned(alignment, huge)) {

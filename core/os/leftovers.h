@@ -19,7 +19,7 @@
 
 namespace hakmem {
 
-template <OperatingSystem Os>
+template <OperatingSystem Os, class Sync = StdSync>
 class Leftovers {
  public:
   // Ranges that one retry() tries at most.
@@ -90,7 +90,7 @@ class Leftovers {
   }
 
  private:
-  using LockType = Lock<StdSync, Os, LockRank::kLeftovers>;
+  using LockType = Lock<Sync, Os, LockRank::kLeftovers>;
 
   struct Record {
     Record* next;
@@ -161,8 +161,7 @@ class Leftovers {
   unsigned in_retry_ = 0;
   Record spares_[kSpares]{};
   // protocol: written under lock_, read by anyone as a figure; relaxed, for nothing is published.
-  std::atomic<std::size_t> ranges_{0};
-  std::atomic<std::size_t> bytes_{0};
+  typename Sync::template Atomic<std::size_t> ranges_{0}, bytes_{0};
 };
 
 // What became of a range that its owner gave up.
@@ -178,8 +177,8 @@ struct Released {
 
 // Unmaps a range, or hands it to `leftovers`. `record_at` is a writable place inside the range. Null
 // says that there is none: then the range stays the caller's when too many of its kind are held.
-template <OperatingSystem Os>
-Released release(void* base, std::size_t bytes, Leftovers<Os>& leftovers, void* record_at) noexcept {
+template <OperatingSystem Os, class Sync>
+Released release(void* base, std::size_t bytes, Leftovers<Os, Sync>& leftovers, void* record_at) noexcept {
   bool const entered = !record_at && leftovers.enter();
   OsStatus const status = Os::unmap(base, bytes);
   Disposal disposal = Disposal::kUnmapped;
@@ -192,8 +191,8 @@ Released release(void* base, std::size_t bytes, Leftovers<Os>& leftovers, void* 
 }
 
 // For ranges whose first page is writable.
-template <OperatingSystem Os>
-Released release(void* base, std::size_t bytes, Leftovers<Os>& leftovers) noexcept {
+template <OperatingSystem Os, class Sync>
+Released release(void* base, std::size_t bytes, Leftovers<Os, Sync>& leftovers) noexcept {
   return release<Os>(base, bytes, leftovers, base);
 }
 
