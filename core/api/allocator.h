@@ -154,11 +154,12 @@ class Allocator {
     return out;
   }
 
-  // Whether the options want a helper thread and the program is beyond its first allocations; and
-  // the helper's work: one round, which ends in a sleep.
-  bool wants_helper() noexcept {
-    return Background<C>::wanted(global_.space) &&
-           (global_.pool.counts().mapped > 1 || global_.large.counts().allocated > 0);
+  // Whether the caller is to start the helper thread: once, where the options want one and the program
+  // is beyond its first allocations; and the helper's work: one round, which ends in a sleep.
+  bool claim_helper() noexcept {
+    if (!Background<C>::wanted(global_.space) || global_.background.claimed()) return false;
+    bool const early = global_.pool.counts().mapped <= 1 && global_.large.counts().allocated == 0;
+    return !early && global_.background.claim();
   }
   void help() noexcept { global_.background_round(); }
 
@@ -185,6 +186,7 @@ class Allocator {
   }
 
   void after_fork_in_child() noexcept {
+    global_.background.reset_in_child();
     global_.space.leftovers().reset_in_child();
     global_.for_each_inner_lock([](auto& lock) { lock.reset_in_child(); });
     global_.large.lock().reset_in_child();

@@ -175,15 +175,11 @@ class Runtime {
 
   static void before_fork() noexcept { core_.before_fork(); }
   static void after_fork_in_parent() noexcept { core_.after_fork_in_parent(); }
-  static void after_fork_in_child() noexcept {
-    core_.after_fork_in_child();
-    helper_started_.store(false, std::memory_order_relaxed);
-  }
+  static void after_fork_in_child() noexcept { core_.after_fork_in_child(); }
 
   // After an allocation, because starting a thread allocates; with no lock held.
   [[gnu::cold, gnu::noinline]] static void start_helper() noexcept {
-    if (helper_started_.load(std::memory_order_relaxed) || !core_.wants_helper()) return;
-    if (helper_started_.exchange(true, std::memory_order_relaxed)) return;
+    if (!core_.claim_helper()) return;
     int const saved_errno = errno;
     // Without a thread, all it would do is done on slow paths, later.
     static_cast<void>(Host::start_helper(&help_forever));
@@ -198,10 +194,6 @@ class Runtime {
   static constinit inline Settings settings_{};
   // Makes settings_ and core_ ready. A fork cannot come meanwhile: creating the second thread allocates.
   static constinit inline Once<StdSync, Os, LockRank::kStart> start_{};
-
-  // protocol: the exchange picks the thread that starts the helper; relaxed, as pthread_create
-  // publishes the rest. Cleared in a forked child, where there is no helper.
-  static constinit inline std::atomic<bool> helper_started_{false};
 
   // protocol: counts that any thread adds to; nothing is ordered by them.
   static constinit inline std::atomic<std::uint64_t> refusals_{0}, releases_{1};

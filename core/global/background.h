@@ -3,7 +3,7 @@
 // it purges too. Starting the thread is the process's business; tests run the rounds themselves.
 // Invariants: at most kReadyMax SuperSlabs are prepared in one round; what nobody takes is purged
 // like everything else, so the resident memory held ahead is bounded and temporary.
-// Thread-safety: note_taken() any thread; prepare() and rest() one thread, the helper.
+// Thread-safety: claim() and note_taken() any thread; prepare() and rest() one thread, the helper.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,12 @@ class Background {
     return space.settings.prefault == PrefaultPolicy::kBackground;
   }
 
+  // Whether the caller is to start the helper: once in a process, and so once again in a forked child,
+  // where there is none.
+  bool claimed() const noexcept { return claimed_.load(std::memory_order_relaxed); }
+  bool claim() noexcept { return !claimed_.exchange(true, std::memory_order_relaxed); }
+  void reset_in_child() noexcept { claimed_.store(false, std::memory_order_relaxed); }
+
   // A heap took a SuperSlab: another will be wanted soon.
   void note_taken(AddressSpace<C> const& space) noexcept {
     if (wanted(space) && demand_.fetch_add(1, std::memory_order_relaxed) == 0) Os::wake_one(demand_);
@@ -46,6 +52,9 @@ class Background {
   }
 
  private:
+  // protocol: the exchange picks the thread that starts the helper; relaxed, as pthread_create publishes
+  // the rest.
+  typename C::template Atomic<bool> claimed_{false};
   // protocol: any thread adds, the helper takes all; relaxed: a number of SuperSlabs to prepare,
   // which publishes nothing. A wake-up that is missed costs one rest.
   typename C::template Atomic<std::uint32_t> demand_{0};

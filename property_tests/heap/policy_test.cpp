@@ -134,9 +134,10 @@ TEST_F(HeapPolicy, a_refused_populate_fails_no_allocation) {
 TEST_F(HeapPolicy, background_prepares_what_heaps_take_and_purges_what_they_leave) {
   constexpr std::uint32_t kShortMs = 40;  // a round ends in a sleep of a quarter of it
   begin(PrefaultPolicy::kBackground, HugePolicy::kNever, kShortMs);
-  EXPECT_FALSE(subject->wants_helper()) << "before anything was mapped";
+  EXPECT_FALSE(subject->claim_helper()) << "before anything was mapped";
   grow(3);
-  EXPECT_TRUE(subject->wants_helper());
+  EXPECT_TRUE(subject->claim_helper());
+  EXPECT_FALSE(subject->claim_helper()) << "one is enough";
   EXPECT_EQ(calls(OsCall::kPopulateWrite), 0u) << "not on the program's way";
   subject->help();
   EXPECT_EQ(subject->statistics().super_slabs_warm_now, 3u) << "as many as were taken";
