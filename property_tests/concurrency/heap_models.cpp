@@ -18,9 +18,6 @@ constexpr unsigned kBlocks = 3;
 // Which blocks clients hold: taken by one client at a time.
 class Held {
  public:
-  void begin() {
-    for (Plain<int>& slot : slots_) slot.set(0);
-  }
   void take(void* block) { change(block, 0, 1); }
   void give(void* block) { change(block, 1, 0); }
 
@@ -31,7 +28,7 @@ class Held {
     RL_ASSERT(slot.get() == from);
     slot.set(to);
   }
-  Plain<int> slots_[128];
+  Plain<int> slots_[ModelOs::kRegionBytes / kBlockBytes];
 };
 
 template <class Derived, rl::thread_id_t kThreads>
@@ -40,10 +37,7 @@ struct HeapModel : Model<Derived, kThreads> {
   Held held;
   Atomic<void*> sent[kBlocks];
 
-  void before() {
-    ModelOs::begin();
-    held.begin();
-  }
+  void before() { ModelOs::begin(); }
 
   void* take(Heap* heap) {
     void* const block = subject.allocate(heap, kBlockBytes);
@@ -130,10 +124,57 @@ struct ScavengeModel : HeapModel<ScavengeModel, 3> {
   }
 };
 
+// covers: A3 M3
+// states: two threads allocate, free and end, one reads the figures before and after: none shrinks, wraps or is lost
+// seeded: core/global/address_space.h: value_.fetch_add(amount, std::memory_order_relaxed); => add_alone(amount);
+// seeded: core/global/address_space.h: value_.fetch_sub(amount, std::memory_order_relaxed); => value_.store(get() - amount, std::memory_order_relaxed);
+struct StatisticsModel : HeapModel<StatisticsModel, 2> {
+  static constexpr std::size_t kLargeBytes = 2 * kMiB;
+  static constexpr std::uint64_t kThreads = 2,
+                                 kMostBlocks = 4 * kThreads;  // what is listed counts as held: a slab each
+
+  void thread(unsigned index) {
+    Statistics const first = index == 1 ? look() : Statistics{};
+    work(index);
+    if (index == 0) return;
+    Statistics const second = look();
+    RL_ASSERT(first.small_blocks_handed_out < second.small_blocks_handed_out);
+    RL_ASSERT(first.large_blocks_allocated < second.large_blocks_allocated);
+    RL_ASSERT(first.super_slabs_mapped <= second.super_slabs_mapped);
+    RL_ASSERT(first.map_calls <= second.map_calls);
+  }
+  // One block stays with its client.
+  void work(unsigned slot) {
+    Heap* const heap = subject.attach();
+    send(slot, take(heap));
+    give(heap, take(heap));
+    void* const large = subject.allocate(heap, kLargeBytes);
+    RL_ASSERT(large);
+    subject.release(heap, large);
+    subject.detach(heap);
+  }
+  Statistics look() {
+    Statistics const figures = subject.statistics();
+    RL_ASSERT(figures.small_blocks_now <= kMostBlocks && figures.large_blocks_now <= kThreads);
+    RL_ASSERT(figures.small_bytes_now == figures.small_blocks_now * kBlockBytes);
+    RL_ASSERT(figures.heaps_parked_now <= figures.heaps_now && figures.heaps_now <= kThreads);
+    RL_ASSERT(figures.super_slabs_warm_now + figures.super_slabs_cold_now <= figures.super_slabs_mapped);
+    return figures;
+  }
+  void after() {
+    Statistics const figures = subject.statistics();
+    RL_ASSERT(figures.small_blocks_now == kThreads);
+    RL_ASSERT(figures.small_blocks_handed_out == 2 + figures.heaps_now);  // who adopts finds one that was freed
+    RL_ASSERT(figures.large_blocks_allocated == kThreads && figures.large_blocks_now == 0);
+    HeapModel::after();
+  }
+};
+
 Registered const registered[] = {
     model_of<RemoteFreeModel>("remote_free", {.random = 5000, .bound = 1, .deep_bound = 2}),
     model_of<HandOverModel>("hand_over", {.random = 5000, .bound = 1, .deep_bound = 2}),
     model_of<ScavengeModel>("scavenge", {.random = 5000, .bound = 1, .deep_bound = 2}),
+    model_of<StatisticsModel>("statistics", {.random = 20000, .deep_bound = 1}),
 };
 
 }  // namespace

@@ -18,12 +18,14 @@ struct ModelOs {
   static inline std::byte* const region = static_cast<std::byte*>(std::aligned_alloc(2 * kMiB, kRegionBytes));
   static inline std::size_t mapped = 0;
   static inline std::uint64_t clock_ms = 0;
+  static inline unsigned refusals = 0;  // how many calls of unmap fail from now on
   // Called for each purge; null: nothing to observe.
   static inline void (*on_purge)(std::byte* start, std::size_t bytes) = nullptr;
 
   static void begin() {
     mapped = 0;
     clock_ms = 0;
+    refusals = 0;
     on_purge = nullptr;
   }
 
@@ -44,6 +46,7 @@ struct ModelOs {
     return {region + start, {}};
   }
   static OsStatus unmap(void* start, std::size_t bytes) noexcept {
+    if (refusals > 0 && refusals--) return {OsError::kOutOfMemory, 12};
     MappedMemory::remove(static_cast<std::byte*>(start), bytes);
     return {};
   }

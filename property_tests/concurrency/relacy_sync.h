@@ -146,6 +146,12 @@ class MappedMemory {
     RL_ASSERT(range && range->base == base && range->bytes == bytes);
     range->bytes = 0;
   }
+  // How many there are.
+  static unsigned ranges() {
+    unsigned mapped = 0;
+    for (unsigned i = 0; i < count_; ++i) mapped += ranges_[i].bytes != 0;
+    return mapped;
+  }
   // Reports a race unless this thread is ordered after the mapping of the memory; false: it is none
   // of ours.
   static bool check(void const* address, Location const& where = Location::current()) {
