@@ -1,10 +1,12 @@
 // What it owns: one symbol of fixed name and plain integer type for each kernel of
-// core/base/kernels.h at the shipped geometry. This file is compiled to LLVM IR, never linked; the
-// proofs speak about the functions below, so about what the optimiser makes of the shipped source.
+// core/base/kernels.h at the shipped geometry, and for the words that headers of the checked build are made of. This
+// file is compiled to LLVM IR, never linked; the proofs speak about the functions below, so about what the optimiser
+// makes of the shipped source.
 #include "core/base/kernels.h"
 
 #include "core/mode/config.h"
 #include "core/slab/superslab.h"
+#include "hardened/seal.h"
 
 namespace {
 
@@ -94,3 +96,25 @@ KERNEL(Word, in_band_slab_of, Word address) {
 KERNEL(Word, in_band_title_of, Word address) {
   return reinterpret_cast<Word>(SuperSlab<InBand>::InBand(reinterpret_cast<void*>(address)).title());
 }
+
+using hardened::Facts;
+
+KERNEL(Word, facts_word, Word bytes, unsigned log2_alignment, unsigned kind, unsigned state, bool left, unsigned age) {
+  return Facts{bytes,
+               std::size_t{1} << log2_alignment,
+               static_cast<AllocationKind>(kind),
+               static_cast<hardened::BlockState>(state),
+               left,
+               static_cast<std::uint8_t>(age)}
+      .word();
+}
+KERNEL(Word, facts_bytes, Word word) { return Facts::from(word).bytes; }
+KERNEL(Word, facts_alignment, Word word) { return Facts::from(word).alignment; }
+KERNEL(unsigned, facts_kind, Word word) { return static_cast<unsigned>(Facts::from(word).kind); }
+KERNEL(unsigned, facts_state, Word word) { return static_cast<unsigned>(Facts::from(word).state); }
+KERNEL(bool, facts_left, Word word) { return Facts::from(word).left; }
+KERNEL(unsigned, facts_age, Word word) { return Facts::from(word).generation; }
+KERNEL(Word, facts_in_state, Word word, unsigned state) {
+  return Facts::in_state(word, static_cast<hardened::BlockState>(state));
+}
+KERNEL(unsigned, facts_age_after, Word word) { return Facts::generation_after(word); }
