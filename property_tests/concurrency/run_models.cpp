@@ -32,8 +32,11 @@ struct Search {
   unsigned executions;  // of a random search; others go on until they end
 };
 
+// Times the random executions under --deep.
+constexpr unsigned kDeepRandom = 20;
+
 std::vector<Search> searches_of(Effort const& effort, unsigned factor, bool deep) {
-  std::vector<Search> searches = {{"random", rl::sched_random, 0, effort.random * factor}};
+  std::vector<Search> searches = {{"random", rl::sched_random, 0, effort.random * factor * (deep ? kDeepRandom : 1)}};
   if (unsigned const bound = deep ? effort.deep_bound : effort.bound)
     searches.push_back({"bound", rl::sched_bound, bound, 0});
   if (deep && effort.deep_full) searches.push_back({"full", rl::sched_full, 0, 0});

@@ -164,6 +164,9 @@ std::optional<OsCall> failing_call(LifeStep step, int choice) {
   return step == LifeStep::kRelease || step == LifeStep::kRetry ? OsCall::kUnmap : OsCall::kPopulateWrite;
 }
 
+// covers: M2 M3
+// seeded: core/global/superslab_pool.h: if (space.purge(super->base, G::kSuperSlabBytes)) { => space.purge(super->base, G::kSuperSlabBytes); {
+// seeded: core/global/superslab_pool.h: note(super, resident); => ;
 TEST(GlobalSuperSlabLife, changes_as_the_table_says_whatever_fails_and_takes_every_edge) {
   std::bitset<kEdgeCount> seen;
   unsigned round = 0;
@@ -213,12 +216,16 @@ States reachable(Life start, bool with_failures) {
   return found;
 }
 
+// covers: M3
+// seeded: property_tests/model/super_slab_life.h: {LifeStep::kRetry, Life::kLeft, Life::kGone}, =>
 TEST(GlobalSuperSlabLife, reaches_every_state_and_from_each_goes_back_to_the_system) {
   EXPECT_TRUE(reachable(Life::kGone, true).all());
   for (unsigned life = 0; life < kLives; ++life)
     EXPECT_TRUE(reachable(static_cast<Life>(life), false).test(static_cast<unsigned>(Life::kGone))) << kLifeNames[life];
 }
 
+// covers: M2
+// seeded: property_tests/model/super_slab_life.h: Life::kColdUsed, OsCall::kPurge}, => Life::kColdReady, OsCall::kPurge},
 TEST(GlobalSuperSlabLife, takes_what_was_written_for_zero_only_after_a_call_that_succeeded) {
   for (LifeEdge const& edge : kLifeEdges) {
     if (!holds_data(edge.from) || !known_zero(edge.to)) continue;
@@ -227,6 +234,8 @@ TEST(GlobalSuperSlabLife, takes_what_was_written_for_zero_only_after_a_call_that
   }
 }
 
+// covers: M3
+// seeded: property_tests/model/super_slab_life.h: {LifeStep::kRelease, Life::kColdUsed, Life::kLeft, OsCall::kUnmap}, => {LifeStep::kRelease, Life::kColdUsed, Life::kGone, OsCall::kUnmap},
 TEST(GlobalSuperSlabLife, loses_nothing_when_a_call_fails) {
   for (LifeEdge const& edge : kLifeEdges) {
     if (!edge.failed) continue;

@@ -229,6 +229,10 @@ Found explore(std::size_t depth, std::optional<OsCall> lying = std::nullopt) {
   return found;
 }
 
+// covers: M1 M3
+// seeded: core/os/aligned_map.h: if (plan.suffix != 0) unmap(plan.base + keep, plan.suffix); => ;
+// seeded: core/os/aligned_map.h: leftovers_.keep(range, bytes, kind_ == MapKind::kReserve ? nullptr : range); => ;
+// seeded: core/os/leftovers.h: append(taken.place); => ;
 TEST(OsPageLife, no_page_is_lost_in_any_state_whatever_call_fails) {
   Found const found = explore(3);
   EXPECT_EQ(found.failure, "");

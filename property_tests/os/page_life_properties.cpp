@@ -123,6 +123,9 @@ class Twins {
   std::byte* real_;
 };
 
+// covers: M2 M3
+// seeded: property_tests/simulated_os.cpp: if (state.pages[page].state == PageState::kPopulated) state.pages.enter(page, PageState::kPurged); => state.pages.enter(page, PageState::kPurged);
+// seeded: property_tests/model/page_life.h: {PageStep::kPopulate, PageLife::kOpenPurged, PageLife::kOpenPopulated, EINVAL}, => {PageStep::kPopulate, PageLife::kOpenPurged, PageLife::kReleased, EINVAL},
 TEST(OsPageLife, simulated_and_real_pages_change_as_the_table_says_and_take_every_edge) {
   Seen seen;
   unsigned round = 0;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/base/kernels.h"
+#include "hardened/entropy.h"
 
 namespace hakmem {
 namespace {
@@ -35,6 +36,8 @@ using Geometries = testing::Types<DefaultGeometry, TinyGeometry>;
 TYPED_TEST_SUITE(KernelsExhaustive, Geometries);
 
 // covers: A1
+// seeded: core/base/kernels.h: Word const last = size - 1; => Word const last = size;
+// seeded: core/base/kernels.h: align_up(size > alignment ? size : alignment, alignment); => align_up(size, alignment);
 TYPED_TEST(KernelsExhaustive, every_size_and_alignment_up_to_a_SuperSlab_gets_the_class_that_a_search_finds) {
   for (Word alignment = 1; alignment <= TypeParam::kSuperSlabBytes; alignment *= 2) {
     unsigned expected = searched_class<TypeParam>(0, alignment);
@@ -51,6 +54,8 @@ TYPED_TEST(KernelsExhaustive, every_size_and_alignment_up_to_a_SuperSlab_gets_th
 }
 
 // covers: A3
+// seeded: core/base/kernels.h: std::bit_ceil(size * 8) / G::kSlabBytes => std::bit_ceil(size) / G::kSlabBytes
+// seeded: core/base/kernels.h: (G::kReservedBytes + block_bytes - 1) / block_bytes * block_bytes : 0 => G::kSlabBytes : 0
 TYPED_TEST(KernelsExhaustive, every_span_fits_into_a_SuperSlab_and_holds_a_block_behind_the_windows) {
   for (unsigned index = 0; index < TypeParam::kClassCount; ++index) {
     Word const size = kernels::size_of_class<TypeParam>(index);
@@ -63,6 +68,8 @@ TYPED_TEST(KernelsExhaustive, every_span_fits_into_a_SuperSlab_and_holds_a_block
 // The quotient changes only at multiples of the block size, so the offsets on both sides of each
 // multiple stand for all.
 // covers: A1
+// seeded: core/base/kernels.h: inline constexpr unsigned kReciprocalBits = 44; => inline constexpr unsigned kReciprocalBits = 40;
+// seeded: core/base/kernels.h: ((Word{1} << kReciprocalBits) + block_bytes - 1) / block_bytes; => (Word{1} << kReciprocalBits) / block_bytes;
 TEST(KernelsExhaustiveReciprocal, every_block_size_up_to_1_MiB_divides_every_offset_up_to_4_MiB) {
   constexpr Word kOffsets = Word{1} << 22;
   for (Word block = 1; block <= kMiB; ++block) {
@@ -79,6 +86,8 @@ TEST(KernelsExhaustiveReciprocal, every_block_size_up_to_1_MiB_divides_every_off
 }
 
 // covers: A3
+// seeded: core/base/kernels.h: have < count - have ? have : count - have; => have;
+// seeded: core/base/kernels.h: starts &= step >= 32 ? 1u : allowed; => starts &= step >= 32 ? 1u : allowed | 2u;
 TEST(KernelsExhaustiveRuns, every_set_of_sixteen_slabs_gives_the_run_that_a_search_finds) {
   for (std::uint32_t set = 0; set < 0x10000; ++set) {
     for (unsigned count = 1; count <= 16; ++count) {
@@ -91,6 +100,23 @@ TEST(KernelsExhaustiveRuns, every_set_of_sixteen_slabs_gives_the_run_that_a_sear
         ASSERT_EQ(kernels::find_run(set, count, step), expected) << set << " " << count << " " << step;
       }
     }
+  }
+}
+
+// For each bit of either word and each of the result there are words for which the one decides on the other.
+// covers: H1
+// seeded: hardened/entropy.h: static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64); => static_cast<std::uint64_t>(product);
+TEST(KernelsExhaustiveMix, every_bit_of_either_word_decides_on_every_bit_of_what_they_are_mixed_to) {
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    Word left = 1, right = 2, from_left = 0, from_right = 0;
+    for (unsigned pair = 0; pair < 10'000; ++pair) {
+      left = left * 6364136223846793005 + 1442695040888963407;
+      right = right * 6364136223846793005 + 1442695040888963407;
+      from_left |= hardened::mix(left, right) ^ hardened::mix(left ^ Word{1} << bit, right);
+      from_right |= hardened::mix(left, right) ^ hardened::mix(left, right ^ Word{1} << bit);
+    }
+    EXPECT_EQ(from_left, ~Word{0}) << bit;
+    EXPECT_EQ(from_right, ~Word{0}) << bit;
   }
 }
 
