@@ -174,7 +174,7 @@ Registered const registered[] = {
     model_of<RemoteFreeModel>("remote_free", {.random = 5000, .bound = 1, .deep_bound = 2}),
     model_of<HandOverModel>("hand_over", {.random = 5000, .bound = 1, .deep_bound = 2}),
     model_of<ScavengeModel>("scavenge", {.random = 5000, .bound = 1, .deep_bound = 2}),
-    model_of<StatisticsModel>("statistics", {.random = 20000, .deep_bound = 1}),
+    model_of<StatisticsModel>("statistics", {.random = 5000, .deep_bound = 1}),
 };
 
 }  // namespace
