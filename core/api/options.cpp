@@ -12,22 +12,22 @@ constexpr std::string_view kPrefix = "HAKMEM_";
 constexpr std::string_view kNumbered = ":N";
 constexpr std::uint64_t kNumberMax = 0xffff'ffff;
 
-constexpr std::uint64_t count_choices(std::string_view choices) noexcept {
+consteval std::uint64_t count_choices(std::string_view choices) noexcept {
   std::uint64_t count = 1;
   for (char const character : choices) count += character == '|';
   return count;
 }
 
-constexpr OptionType choice(std::string_view choices, std::uint64_t least_number = 0) noexcept {
+consteval OptionType choice(std::string_view choices, std::uint64_t least_number = 0) noexcept {
   return {OptionType::Kind::kChoice, choices, 0, count_choices(choices) - 1, least_number};
 }
-constexpr OptionType number(std::uint64_t min, std::uint64_t max) noexcept {
+consteval OptionType number(std::uint64_t min, std::uint64_t max) noexcept {
   return {OptionType::Kind::kNumber, {}, min, max};
 }
-constexpr OptionType bytes(std::uint64_t min, std::uint64_t max) noexcept {
+consteval OptionType bytes(std::uint64_t min, std::uint64_t max) noexcept {
   return {OptionType::Kind::kBytes, {}, min, max};
 }
-constexpr OptionType text() noexcept { return {OptionType::Kind::kText, {}, 0, ~std::uint64_t{0}}; }
+consteval OptionType text() noexcept { return {OptionType::Kind::kText, {}, 0, ~std::uint64_t{0}}; }
 
 // A field may be a number, an enumeration, a Numbered or a text: a word in each case.
 #define HAKMEM_OPTION(name, field, type, help)                                                                   \
@@ -71,13 +71,13 @@ constexpr unsigned suffix_shift(char suffix) noexcept {
 }
 
 OptionValue parse_decimal(std::string_view text) noexcept {
-  if (text.empty()) return {false, 0};
+  if (text.empty()) return {};
   std::uint64_t value = 0;
   for (char const character : text) {
-    if (character < '0' || character > '9') return {false, 0};
+    if (character < '0' || character > '9') return {};
     bool const overflowed = __builtin_mul_overflow(value, std::uint64_t{10}, &value) ||
                             __builtin_add_overflow(value, static_cast<std::uint64_t>(character - '0'), &value);
-    if (overflowed) return {false, 0};
+    if (overflowed) return {};
   }
   return {true, value};
 }
@@ -110,17 +110,14 @@ OptionValue parse_choice(OptionType const& type, std::string_view text) noexcept
   return {known && !lacks_number, plain.value};
 }
 
+// Domain: a default or a bound, which carries no number.
 void write_value(TextWriter& out, OptionType const& type, std::uint64_t value) noexcept {
   if (type.kind == OptionType::Kind::kText) {
     out << (value == 0 ? "none" : reinterpret_cast<char const*>(value));
     return;
   }
   if (type.kind == OptionType::Kind::kChoice) {
-    std::string_view name = choice_at(type.choices, value & 0xff);
-    bool const numbered = name.ends_with(kNumbered);
-    if (numbered) name.remove_suffix(1);
-    out << name;
-    if (numbered) out << (value >> 8);
+    out << choice_at(type.choices, value);
     return;
   }
   unsigned step = 0;

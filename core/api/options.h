@@ -35,8 +35,8 @@ struct Option {
 };
 
 struct OptionValue {
-  bool valid;
-  std::uint64_t value;
+  bool valid = false;
+  std::uint64_t value = 0;  // says nothing unless valid
 };
 
 std::span<Option const> option_table() noexcept;

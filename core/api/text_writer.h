@@ -66,10 +66,4 @@ class TextWriter {
   char buffer_[kBufferBytes];
 };
 
-// A sink that writes to the file descriptor that the context points to (an int).
-template <class Os>
-void write_to_descriptor(void* descriptor, char const* text, std::size_t bytes) noexcept {
-  Os::write(*static_cast<int const*>(descriptor), text, bytes);
-}
-
 }  // namespace hakmem

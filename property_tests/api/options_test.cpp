@@ -91,6 +91,38 @@ TEST(ApiOptions, hostile_value_is_shown_on_one_bounded_line) {
   EXPECT_EQ(messages.find('\x1b'), std::string::npos);
 }
 
+TEST(ApiOptions, a_value_is_shown_up_to_its_sixty_fourth_character) {
+  for (std::size_t const length : {63u, 64u, 65u, 66u}) {
+    std::string const shown = length > 64 ? std::string(64, 'x') + "..." : std::string(length, 'x');
+    EXPECT_EQ(read({("HAKMEM_HUGE=" + std::string(length, 'x')).c_str()}).messages,
+              "hakmem: HAKMEM_HUGE is \"" + shown +
+                  "\", must be never, advise, collapse or hugetlb (0 to 3); using the default, never\n");
+  }
+  EXPECT_EQ(read({"HAKMEM_HUGE=\x1f ~\x7f"}).messages.find("hakmem: HAKMEM_HUGE is \"? ~?\", "), 0u);
+}
+
+TEST(ApiOptions, help_has_two_lines_for_each_option_in_columns) {
+  std::string help;
+  {
+    TextWriter out(&append, &help);
+    write_option_help(out);
+  }
+  std::istringstream lines(help);
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_EQ(line, "hakmem: options (environment variables)");
+  for (Option const& option : option_table()) {
+    std::string first = "  " + std::string(option.name);
+    first.resize(std::max<std::size_t>(first.size(), 24), ' ');
+    ASSERT_TRUE(std::getline(lines, line));
+    EXPECT_EQ(line, first + std::string(option.help));
+    ASSERT_TRUE(std::getline(lines, line));
+    EXPECT_EQ(line.find_first_not_of(' '), 24u) << line;
+    EXPECT_NE(line.find("; default "), std::string::npos) << line;
+  }
+  EXPECT_FALSE(std::getline(lines, line)) << line;
+}
+
 TEST(ApiOptions, choices_are_names_or_positions) {
   OptionType const type = type_of("HAKMEM_SS_PREFAULT");
   EXPECT_EQ(parse_option(type, "background").value, 4u);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -33,8 +34,29 @@ TEST(ApiTextWriter, numbers_are_decimal_and_right_aligned) {
     out << std::uint64_t{0} << ' ' << UINT64_MAX << ' ';
     out.right(42, 5) << '|';
     out.right(123456, 3);
+    out.right(7, 9);
   }
-  EXPECT_EQ(text, "0 18446744073709551615    42|123456");
+  EXPECT_EQ(text, "0 18446744073709551615    42|123456        7");
+}
+
+TEST(ApiTextWriter, text_is_handed_over_in_pieces_as_long_as_the_buffer) {
+  std::string const text(2000, 'x');
+  struct Pieces {
+    std::size_t count = 0, longest = 0;
+  } pieces;
+  {
+    TextWriter out(
+        [](void* to, char const*, std::size_t bytes) noexcept {
+          auto* const seen = static_cast<Pieces*>(to);
+          ++seen->count;
+          seen->longest = std::max(seen->longest, bytes);
+        },
+        &pieces);
+    out << text;
+    EXPECT_EQ(pieces.count, 3u);
+  }
+  EXPECT_EQ(pieces.count, 4u);
+  EXPECT_EQ(pieces.longest, 512u);
 }
 
 TEST(ApiTextWriter, columns_count_from_the_start_of_the_line) {

@@ -109,12 +109,15 @@ class Finder:
     def skipped(self, cursor, constant_scope):
         if cursor.kind in CONSTANT or "ATTR" in cursor.kind.name:
             return True
-        if cursor.kind in FUNCTIONS and CHECKS.search(cursor.spelling):
+        if cursor.kind in FUNCTIONS and (CHECKS.search(cursor.spelling) or self.is_for_the_compiler(cursor)):
             return True
         if cursor.kind != CursorKind.VAR_DECL:
             return False
         words = self.text(cursor).split("=")[0].split("{")[0]
         return constant_scope or bool(re.search(r"\b(constexpr|constinit)\b", words))
+
+    def is_for_the_compiler(self, function):
+        return re.search(r"\bconsteval\b", self.text(function).split("{")[0])
 
     function = ""
 
