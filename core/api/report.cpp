@@ -32,7 +32,7 @@ void write_statistics_text(TextWriter& out, Statistics const& statistics) noexce
   out << "hakmem: allocator statistics\n";
   for (Figure const& figure : kFigures) {
     out << "  " << figure.label;
-    out.column(38).right(statistics.*figure.value, 18);
+    out.column(46).right(statistics.*figure.value, 18);
     out << (figure.unit == Unit::bytes ? " bytes\n" : "\n");
   }
 }
