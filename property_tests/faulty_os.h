@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -96,6 +97,15 @@ class FaultyOs {
   static std::vector<OsCall> log() { return read(state_.log); }
   static std::uint64_t failed() { return read(state_.failed); }
   static std::uint64_t touches() { return read(state_.touches); }
+  static std::uint64_t wakes() { return read(state_.wakes); }
+  // How long the last wait with a limit was to last at most.
+  static std::uint64_t last_limit_ms() { return read(state_.last_limit_ms); }
+  // Bytes that were given this name.
+  static std::size_t named(std::string const& text) {
+    auto const names = read(state_.names);
+    auto const found = names.find(text);
+    return found == names.end() ? 0 : found->second;
+  }
   static RangeLedger ledger() { return read(state_.ledger); }
   // What the caller did that no correct caller does; empty if nothing.
   static std::string violation() { return read(state_.violation); }
@@ -168,7 +178,12 @@ class FaultyOs {
     if (!state_.ledger.contains(address, 1)) blame("touch of memory that is not held");
     Under::touch(address);
   }
-  static void name(void* address, std::size_t bytes, char const* text) noexcept { Under::name(address, bytes, text); }
+  static void name(void* address, std::size_t bytes, char const* text) noexcept {
+    std::scoped_lock const held(mutex_);
+    if (!state_.ledger.contains(address, bytes)) blame("a name for memory that is not held");
+    state_.names[text] += bytes;
+    Under::name(address, bytes, text);
+  }
   static std::size_t mappings() noexcept {
     auto const told = read(state_.mappings);
     return told.set ? told.now : Under::mappings();
@@ -180,9 +195,19 @@ class FaultyOs {
   static std::uint64_t now_ms() noexcept { return Under::now_ms() + read(state_.skipped_ms); }
   static void wait(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept { Under::wait(word, value); }
   static void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value, std::uint64_t ms) noexcept {
+    {
+      std::scoped_lock const held(mutex_);
+      state_.last_limit_ms = ms;
+    }
     Under::wait_for(word, value, ms);
   }
-  static void wake_one(std::atomic<std::uint32_t>& word) noexcept { Under::wake_one(word); }
+  static void wake_one(std::atomic<std::uint32_t>& word) noexcept {
+    {
+      std::scoped_lock const held(mutex_);
+      ++state_.wakes;
+    }
+    Under::wake_one(word);
+  }
   static void relax() noexcept { Under::relax(); }
   static void write(int fd, char const* text, std::size_t bytes) noexcept { Under::write(fd, text, bytes); }
 
@@ -199,6 +224,9 @@ class FaultyOs {
     std::vector<OsCall> log;
     std::uint64_t failed = 0;
     std::uint64_t touches = 0;
+    std::uint64_t wakes = 0;
+    std::uint64_t last_limit_ms = 0;
+    std::map<std::string, std::size_t> names;
     std::uint64_t skipped_ms = 0;
     Mappings mappings;
     RangeLedger ledger;

@@ -53,7 +53,7 @@ struct ProbeMode {
   static char const* failure_token() noexcept { return ""; }
   static std::uint64_t failures() noexcept { return 0; }
   static bool refuses(std::size_t) noexcept { return false; }
-  static bool guards_next() noexcept { return false; }
+  static bool guards_next() noexcept { return guards.load(); }
   static bool carve_in_front() noexcept { return (carved++ & 1) != 0; }
 
   static std::size_t padded_bytes(std::size_t request, std::size_t alignment) noexcept {
@@ -91,12 +91,20 @@ struct ProbeMode {
   }
 
   static std::size_t client_bytes(BlockPlace const&) noexcept { return last_inspected->requested; }
-  static bool resize(BlockPlace const&, std::size_t) noexcept { return false; }
-  static bool sweep(BlockPlace const&) noexcept { return true; }
+  static bool resize(BlockPlace const&, std::size_t bytes) noexcept {
+    if (resizes.load()) last_inspected->requested = bytes;
+    return resizes.load();
+  }
+  static bool sweep(BlockPlace const& place) noexcept { return place.record != damaged.load(); }
   static void entered(void*) noexcept {}
   static void watch(BlockPlace (*)(void const*)) noexcept {}
 
-  static inline thread_local Header const* last_inspected = nullptr;
+  // Whether blocks get guard pages and may change their size where they stand; for a test to set.
+  static inline std::atomic<bool> guards{false}, resizes{false};
+  // The block that sweep() finds unsound; for a test to set.
+  static inline std::atomic<BlockRecord const*> damaged{nullptr};
+
+  static inline thread_local Header* last_inspected = nullptr;
   static inline std::atomic<std::uint64_t> armed{0}, disarmed{0}, refused{0}, misfits{0}, carved{0};
 
  private:

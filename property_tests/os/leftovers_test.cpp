@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <functional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/base/geometry.h"
@@ -129,6 +131,42 @@ TEST_F(OsLeftovers, after_fork_the_child_and_the_parent_go_on) {
   leftovers.reset_in_child();
   allow_all();
   EXPECT_EQ(leftovers.retry(), 2 * kRange);
+}
+
+// A system in whose unmap something else may happen.
+struct InterruptedOs : FaultySimulation {
+  static inline std::function<void()> in_unmap;
+  static inline std::atomic<unsigned> relaxed{0};
+  static OsStatus unmap(void* address, std::size_t bytes) noexcept {
+    if (auto const act = std::exchange(in_unmap, nullptr)) act();
+    return FaultySimulation::unmap(address, bytes);
+  }
+  static void relax() noexcept {
+    ++relaxed;
+    Linux::relax();
+  }
+};
+
+TEST_F(OsLeftovers, a_fork_waits_for_the_end_of_a_retry) {
+  Leftovers<InterruptedOs> interrupted;
+  void* const range = map();
+  refuse_unmaps();
+  release<InterruptedOs>(range, kRange, interrupted);
+  allow_all();
+  std::atomic<bool> locked{false};
+  std::thread forking;
+  InterruptedOs::in_unmap = [&] {
+    forking = std::thread([&] {
+      interrupted.lock_for_fork();
+      locked = true;
+      interrupted.unlock_after_fork();
+    });
+    while (InterruptedOs::relaxed < 3 && !locked) std::this_thread::yield();
+    EXPECT_FALSE(locked) << "the range is in nobody's list";
+  };
+  EXPECT_EQ(interrupted.retry(), kRange);
+  forking.join();
+  EXPECT_TRUE(locked);
 }
 
 TEST_F(OsLeftoversKernel, a_leftover_keeps_one_page_resident) {

@@ -1,12 +1,14 @@
 // What it owns: the tests of the Linux system calls: types of failure, errno, effects.
 #include "core/os/linux.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -249,6 +251,86 @@ TEST(OsLinux, write_writes_everything) {
   writer.join();
   ::close(ends[0]);
   EXPECT_EQ(received, text.size());
+}
+
+// Text in a file that is gone when the test ends.
+class WrittenFile {
+ public:
+  explicit WrittenFile(std::string const& text) : path_(::testing::TempDir() + "hakmem_linux_test") {
+    std::ofstream(path_) << text;
+  }
+  ~WrittenFile() { ::unlink(path_.c_str()); }
+  char const* path() const { return path_.c_str(); }
+  std::string text() const {
+    std::ifstream file(path_);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+ private:
+  std::string const path_;
+};
+
+TEST(OsLinux, reading_ends_at_the_end_of_a_file_whatever_errno_was) {
+  WrittenFile const file("0123456789");
+  int const fd = Linux::open_to_read(file.path());
+  ASSERT_GE(fd, 0);
+  std::array<char, 8> text{};
+  for (int const before : {0, EINTR}) {
+    errno = before;
+    ASSERT_EQ(::lseek(fd, 0, SEEK_SET), 0);
+    EXPECT_EQ(Linux::read(fd, text.data(), 8), 8u);
+    EXPECT_EQ(Linux::read(fd, text.data(), 8), 2u);
+    EXPECT_EQ(std::string(text.data(), 2), "89");
+    EXPECT_EQ(Linux::read(fd, text.data(), 8), 0u);
+    EXPECT_EQ(Linux::read_at(fd, 3, text.data(), 4), 4u);
+    EXPECT_EQ(std::string(text.data(), 4), "3456");
+    EXPECT_EQ(Linux::read_at(fd, 10, text.data(), 4), 0u);
+    EXPECT_EQ(errno, before);
+  }
+  Linux::close(fd);
+  EXPECT_EQ(Linux::read(fd, text.data(), 8), 0u) << "closed";
+  EXPECT_EQ(Linux::read_at(fd, 0, text.data(), 8), 0u);
+}
+
+TEST(OsLinux, a_file_opened_to_append_grows_at_its_end_and_is_made_if_there_is_none) {
+  WrittenFile const file("old");
+  for (char const* text : {"a", "b"}) {
+    int const fd = Linux::open_to_append(file.path());
+    ASSERT_GE(fd, 0);
+    EXPECT_NE(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+    Linux::write(fd, text, 1);
+    Linux::close(fd);
+    if (*text == 'b') continue;
+    EXPECT_EQ(file.text(), "olda");
+    ::unlink(file.path());
+  }
+  EXPECT_EQ(file.text(), "b");
+}
+
+TEST(OsLinux, the_limit_of_mappings_is_the_kernels) {
+  std::size_t expected = 0;
+  std::ifstream("/proc/sys/vm/max_map_count") >> expected;
+  EXPECT_EQ(Linux::mappings_max(), expected);
+  EXPECT_EQ(Linux::mappings_max(), expected) << "asked again";
+}
+
+TEST(OsLinux, a_sleep_lasts_as_long_as_asked) {
+  for (unsigned const ms : {30u, 1100u}) {
+    auto const begin = std::chrono::steady_clock::now();
+    Linux::sleep_ms(ms);
+    auto const passed = std::chrono::steady_clock::now() - begin;
+    EXPECT_GE(passed, std::chrono::milliseconds(ms));
+    EXPECT_LT(passed, std::chrono::milliseconds(ms + 900));
+  }
+}
+
+TEST(OsLinux, a_wait_with_a_limit_above_a_second_ends_at_the_limit) {
+  std::atomic<std::uint32_t> word{0};
+  auto const begin = std::chrono::steady_clock::now();
+  Linux::wait_for(word, 0, 1100);
+  auto const passed = std::chrono::steady_clock::now() - begin;
+  EXPECT_GE(passed, std::chrono::milliseconds(1100));
+  EXPECT_LT(passed, std::chrono::milliseconds(2000));
 }
 
 TEST(OsLinux, panic_writes_one_line_and_aborts) {

@@ -70,6 +70,23 @@ void without_guard_pages() {
 
 TEST_F(OsRefusal, a_kernel_without_guard_pages_takes_the_access_away) { EXPECT_CHILD(without_guard_pages); }
 
+constexpr std::uint32_t kSetVma = 0x53564d41;  // PR_SET_VMA
+void name_twice(int code) {
+  void* const memory = Linux::map(nullptr, Linux::page_bytes(), MapKind::kNormal).address;
+  filter_system_call(SYS_prctl, 0, kSetVma, code);
+  Linux::name(memory, Linux::page_bytes(), "first");
+  forbid_system_call(SYS_prctl, 0, kSetVma);
+  Linux::name(memory, Linux::page_bytes(), "second");
+}
+
+TEST_F(OsRefusal, a_kernel_that_does_not_know_names_is_asked_once) {
+  EXPECT_EXIT((name_twice(EINVAL), std::exit(0)), ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(OsRefusal, a_kernel_that_had_no_memory_for_a_name_is_asked_again) {
+  EXPECT_EXIT((name_twice(ENOMEM), std::exit(0)), ::testing::KilledBySignal(SIGSYS), "");
+}
+
 void without_entropy() {
   require(Linux::entropy() != 0, "the kernel has entropy");
   filter_system_call(SYS_getrandom, 1, sizeof(std::uint64_t), EAGAIN);
@@ -152,21 +169,6 @@ void without_keys() {
 }
 
 TEST_F(OsRefusal, without_a_key_nobody_hears_of_the_end_of_threads) { EXPECT_CHILD(without_keys); }
-
-std::atomic<int> helper_blocks{-1};
-
-TEST_F(OsRefusal, the_helper_thread_runs_with_signals_blocked) {
-  ASSERT_TRUE(start_helper_thread([] {
-    sigset_t blocked;
-    ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
-    helper_blocks = ::sigismember(&blocked, SIGUSR1) + ::sigismember(&blocked, SIGTERM);
-  }));
-  while (helper_blocks < 0) ::usleep(1000);
-  EXPECT_EQ(helper_blocks, 2);
-  sigset_t mine;
-  ::pthread_sigmask(SIG_SETMASK, nullptr, &mine);
-  EXPECT_EQ(::sigismember(&mine, SIGUSR1), 0);
-}
 
 void standard_error_was_closed_before() {
   ::close(STDERR_FILENO);

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 #include <vector>
 
@@ -66,6 +68,46 @@ TEST(OsThread, the_function_runs_before_destructors_of_later_keys) {
     ::pthread_setspecific(later, &later);
   }).join();
   EXPECT_EQ(order, (std::vector<char>{'a', 'b'}));
+}
+
+// What a helper thread saw of itself.
+struct Helper {
+  static inline std::atomic<bool> done{false};
+  static inline int unblocked = 0, detached = 0;
+  static inline std::size_t stack_bytes = 0;
+
+  static void look() {
+    sigset_t mine;
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &mine);
+    for (int number = 1; number <= SIGRTMAX; ++number) {
+      bool const blockable = number != SIGKILL && number != SIGSTOP && (number < 32 || number >= SIGRTMIN);
+      if (blockable && sigismember(&mine, number) == 0) ++unblocked;
+    }
+    pthread_attr_t attributes;
+    ::pthread_getattr_np(::pthread_self(), &attributes);
+    ::pthread_attr_getdetachstate(&attributes, &detached);
+    ::pthread_attr_getstacksize(&attributes, &stack_bytes);
+    ::pthread_attr_destroy(&attributes);
+    done = true;
+  }
+};
+
+TEST(OsThread, a_helper_hears_no_signal_and_has_a_small_stack_and_its_maker_keeps_its_mask) {
+  sigset_t before, after;
+  ::sigemptyset(&before);
+  ::sigaddset(&before, SIGUSR2);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ASSERT_TRUE(start_helper_thread(&Helper::look));
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  while (!Helper::done) std::this_thread::yield();
+  for (int number = 1; number < SIGRTMAX; ++number)
+    EXPECT_EQ(sigismember(&after, number), sigismember(&before, number)) << number;
+  EXPECT_EQ(Helper::unblocked, 0);
+  EXPECT_EQ(Helper::detached, PTHREAD_CREATE_DETACHED);
+  EXPECT_GE(Helper::stack_bytes, 64u << 10);
+  EXPECT_LE(Helper::stack_bytes, static_cast<std::size_t>(::sysconf(_SC_THREAD_STACK_MIN)) + (80u << 10));
+  ::sigemptyset(&before);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 int prepared = 0, in_parent = 0, in_child = 0;
