@@ -107,6 +107,7 @@ TYPED_TEST(BaseSizeClasses, spans_hold_eight_blocks_or_are_one_slab) {
     ASSERT_LT(slabs, G::kSlabsPerSuperSlab);
     if (slabs > 1) {
       ASSERT_GE(slabs * G::kSlabBytes / size_of_class<G>(index), 8u) << index;
+      ASSERT_LT(slabs / 2 * G::kSlabBytes / size_of_class<G>(index), 8u) << "half of it would do: " << index;
     } else {
       ASSERT_LE(size_of_class<G>(index), G::kSmallMax) << index;
     }
@@ -126,6 +127,16 @@ TYPED_TEST(BaseSizeClasses, aligned_class_is_the_first_that_is_large_enough_and_
           << size << " at " << alignment;
     }
   }
+}
+
+TYPED_TEST(BaseSizeClasses, there_is_no_class_for_what_is_too_large_to_round_up) {
+  using G = TypeParam;
+  for (Word const large : {G::kClassMax + 1, ~Word{0} - 16, ~Word{0}}) {
+    for (Word alignment = 1; alignment <= kMaxAlignment; alignment *= 2)
+      ASSERT_EQ((class_of_aligned_size<G>(large, alignment)), G::kClassCount) << large << " at " << alignment;
+  }
+  for (Word alignment = 2 * G::kClassMax; alignment <= kMaxAlignment; alignment *= 2)
+    ASSERT_EQ((class_of_aligned_size<G>(0, alignment)), G::kClassCount) << alignment;
 }
 
 TEST(BaseKernels, batches_double_up_to_sixteen) {

@@ -26,6 +26,13 @@ TEST(BaseBlocks, index_by_reciprocal_is_the_quotient_for_every_class_and_offset)
   }
 }
 
+TEST(BaseBlocks, the_reciprocal_is_the_exact_one_rounded_up) {
+  for (Word block = kMinAlignment; block <= kMiB; block += kMinAlignment) {
+    Word const rest = reciprocal(block) * block - (Word{1} << kReciprocalBits);
+    ASSERT_LT(rest, block) << block;
+  }
+}
+
 TEST(BaseBlocks, index_by_reciprocal_is_the_quotient_around_every_multiple_up_to_its_bounds) {
   constexpr Word kOffsets = Word{1} << 22;
   for (Word block = kMinAlignment; block <= kMiB; block += kMinAlignment * 7) {

@@ -115,6 +115,91 @@ TYPED_TEST(LargeBlocksOn, the_cache_is_bounded_in_bytes) {
   EXPECT_EQ(this->large().counts().cached_bytes, 12 * kMiB);
 }
 
+TYPED_TEST(LargeBlocksOn, up_to_half_of_the_cache_and_all_that_fits_are_kept) {
+  std::size_t const page = TypeParam::page_bytes();
+  this->space().settings.large_cache_bytes = 16 * kMiB;
+  std::byte* const half = this->allocate(8 * kMiB);
+  std::byte* const more = this->allocate(8 * kMiB + page);
+  std::byte* const other_half = this->allocate(8 * kMiB);
+  this->release(more);
+  EXPECT_EQ(this->large().counts().cached_bytes, 0u);
+  this->release(half);
+  this->release(other_half);
+  EXPECT_EQ(this->large().counts().cached_bytes, 16 * kMiB);
+  this->release(this->allocate(2 * kMiB));
+  EXPECT_EQ(this->large().counts().cached_bytes, 10 * kMiB) << "the oldest left";
+}
+
+TYPED_TEST(LargeBlocksOn, are_reused_with_a_quarter_to_spare_and_no_more) {
+  std::size_t const page = TypeParam::page_bytes();
+  std::byte* const block = this->allocate(5 * kMiB);
+  this->release(block);
+  std::byte* const smaller = this->allocate(4 * kMiB - page);
+  EXPECT_NE(smaller, block);
+  std::byte* const larger = this->allocate(5 * kMiB + page);
+  EXPECT_NE(larger, block);
+  std::byte* const fits = this->allocate(4 * kMiB);
+  EXPECT_EQ(fits, block);
+  EXPECT_EQ(this->find(fits)->bytes, 5 * kMiB) << "it keeps its size";
+  EXPECT_EQ(this->large().counts().bytes, 14 * kMiB);
+}
+
+TYPED_TEST(LargeBlocksOn, an_eighth_of_the_cache_is_used_when_mappings_are_short) {
+  constexpr unsigned kCacheMax = LargeBlocks<typename TestFixture::C>::kCacheMax;
+  std::vector<std::byte*> blocks;
+  for (unsigned i = 0; i < kCacheMax / 2; ++i) blocks.push_back(this->allocate(2 * kMiB));
+  TypeParam::set_mappings(0, 2);
+  for (std::byte* block : blocks) this->release(block);
+  EXPECT_EQ(this->large().counts().cached_bytes, kCacheMax / 8 * 2 * kMiB);
+  TypeParam::set_mappings(0, 0);
+}
+
+// A guarded block that was freed: a grave, which holds addresses and explains who touches it.
+TYPED_TEST(LargeBlocksOn, guarded_ones_become_graves_of_bounded_number_the_oldest_go) {
+  using Large = LargeBlocks<typename TestFixture::C>;
+  std::size_t const page = TypeParam::page_bytes();
+  for (bool const short_of_mappings : {true, false}) {
+    if (!short_of_mappings && !std::is_same_v<TypeParam, FaultyLinux>) continue;  // its address space is too small
+    std::uint64_t const before = this->large().counts().guarded;
+    unsigned const most = short_of_mappings ? Large::kGravesMax / 8 : Large::kGravesMax;
+    std::vector<LargeBlock*> blocks;
+    std::size_t mapped = 0;
+    for (unsigned i = 0; i < most + 3; ++i) {
+      blocks.push_back(this->large().allocate_guarded(this->space(), 2 * page));
+      ASSERT_TRUE(blocks.back());
+      ASSERT_EQ(blocks.back()->bytes, 2 * page);
+      ASSERT_EQ(this->find(blocks.back()->start()), blocks.back());
+      mapped = blocks.back()->mapped();
+    }
+    std::vector<std::byte*> starts;
+    for (LargeBlock* block : blocks) starts.push_back(block->start());
+    EXPECT_EQ(this->large().counts().guarded - before, blocks.size());
+    EXPECT_EQ(this->large().counts().blocks, blocks.size());
+    EXPECT_EQ(this->large().counts().bytes, blocks.size() * 2 * page);
+    if (short_of_mappings) TypeParam::set_mappings(0, 2);
+    for (LargeBlock* block : blocks) this->large().release(this->space(), block, 0);
+    EXPECT_EQ(this->space().ledger().held_bytes, most * mapped);
+    EXPECT_EQ(this->large().counts().blocks, 0u);
+    for (unsigned i = 0; i < starts.size(); ++i) ASSERT_EQ(this->find(starts[i]) != nullptr, i >= 3) << i;
+    EXPECT_EQ(this->large().counts().cached_bytes, 0u) << "graves are no cache";
+    EXPECT_EQ(this->large().purge(this->space(), 1000, 1, ~0u), 0u) << "they do not go by age";
+    EXPECT_EQ(this->large().purge(this->space(), 1000, 0, 5), 5u);
+    EXPECT_EQ(this->large().purge(this->space(), 1000, 0, ~0u), most - 5);
+    EXPECT_EQ(this->space().ledger().held_bytes, 0u);
+    TypeParam::set_mappings(0, 0);
+  }
+}
+
+TYPED_TEST(LargeBlocksOn, a_grave_that_cannot_be_closed_is_given_up) {
+  LargeBlock* const block = this->large().allocate_guarded(this->space(), 5 * kMiB);
+  std::byte* const start = block->start();
+  TypeParam::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kProtectNone)));
+  this->large().release(this->space(), block, 0);
+  TypeParam::set_plan({});
+  EXPECT_EQ(this->find(start), nullptr);
+  EXPECT_EQ(this->space().ledger().held_bytes, 0u);
+}
+
 TYPED_TEST(LargeBlocksOn, leave_the_cache_by_age_oldest_first_within_the_limit) {
   std::byte* blocks[4];
   for (std::byte*& block : blocks) block = this->allocate(2 * kMiB);

@@ -160,6 +160,29 @@ TYPED_TEST(GlobalPurger, trimming_gives_everything_back_at_once) {
   EXPECT_FALSE(this->subject->trim(this->heap)) << "nothing is left to give";
 }
 
+// On a clock that stands still.
+TEST(GlobalPurgerVisits, are_an_eighth_of_the_delay_apart) {
+  SimulatedOs::reset();
+  FaultySimulation::reset();
+  using C = GlobalTest<FaultySimulation>::C;
+  auto const global = std::make_unique<Global<C>>();
+  for (std::uint32_t const delay : {0u, 7u, 8u, 800u}) {
+    global->space.settings.purge_delay_ms = delay;
+    FaultySimulation::advance_ms(10'000);
+    global->tick();
+    auto* const super = global->pool.map_new(global->space);
+    ASSERT_TRUE(super);
+    global->pool.put_back(super, 0);
+    std::uint64_t const purges = FaultySimulation::calls(OsCall::kPurge);
+    FaultySimulation::advance_ms(delay / 8);
+    global->tick();
+    EXPECT_EQ(FaultySimulation::calls(OsCall::kPurge), purges);
+    FaultySimulation::advance_ms(1);
+    global->tick();
+    EXPECT_EQ(FaultySimulation::calls(OsCall::kPurge), purges + 1);
+  }
+}
+
 // Pages as large as a slab: the metadata windows share a page with blocks of slab 0.
 TEST(GlobalPurgerLargePages, leaves_in_band_metadata_alone) {
   for (std::size_t const page : {16 * kKiB, 64 * kKiB}) {
