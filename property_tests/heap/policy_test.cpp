@@ -215,6 +215,70 @@ TEST_F(HeapPolicy, collapse_makes_a_super_slab_huge_once_when_it_is_used_up) {
   EXPECT_EQ(calls(OsCall::kCollapseHuge), 4u) << "all but the last";
 }
 
+TEST_F(HeapPolicy, collapse_comes_once_until_all_of_a_super_slab_was_purged) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kCollapse);
+  auto const fill_one = [this] {
+    std::set<std::byte*> found = bases();
+    for (std::size_t const before = found.size(); found.size() <= before + 1;)
+      found.insert(base_of(shadow.allocate(heap, 1024)));
+  };
+  fill_one();
+  EXPECT_EQ(calls(OsCall::kCollapseHuge), 1u);
+  std::byte* const collapsed = base_of(shadow.blocks()[0].start);
+  for (std::size_t i = shadow.blocks().size(); i-- > 0;)
+    if (base_of(shadow.blocks()[i].start) == collapsed && i % 2 == 0) shadow.release(heap, i);
+  while (shadow.blocks().size() < 3 * G::kSuperSlabBytes / 2048) shadow.allocate(heap, 1024);
+  EXPECT_LE(calls(OsCall::kCollapseHuge), 2u) << "the other one, perhaps";
+  shadow.release_all(heap);
+  heap->tidy();
+  pass(kDelayMs + 1);
+  std::uint64_t const before = calls(OsCall::kCollapseHuge);
+  fill_one();
+  EXPECT_EQ(calls(OsCall::kCollapseHuge), before + 1);
+}
+
+TEST_F(HeapPolicy, advice_collapses_nothing) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kAdvise);
+  grow(3);
+  EXPECT_EQ(calls(OsCall::kCollapseHuge), 0u);
+}
+
+TEST_F(HeapPolicy, without_huge_pages_nothing_is_advised_or_collapsed) {
+  begin(PrefaultPolicy::kOff, HugePolicy::kNever);
+  grow(3);
+  EXPECT_EQ(calls(OsCall::kCollapseHuge) + calls(OsCall::kAdviseHuge), 0u);
+}
+
+// What one allocation populates: the new span, and clean slabs behind it up to the stretch.
+TEST_F(HeapPolicy, ahead_populates_a_span_and_no_more_than_the_stretch_behind_it) {
+  begin(PrefaultPolicy::kAhead, HugePolicy::kNever);
+  auto const asked = [this] { return subject->statistics().prefault_asked_bytes; };
+  std::uint64_t before = 0, spans = 0, behind = 0;
+  for (unsigned held = 0; held < 34; held = static_cast<unsigned>(bases().size())) {
+    for (int i = 0; i < 500; ++i) {
+      std::uint64_t const mapped = bases().size();
+      shadow.allocate(heap, 8000);
+      std::uint64_t const now = asked() - before;
+      before += now;
+      if (now == 0) continue;
+      ++spans;
+      behind += now > G::kSlabBytes;
+      ASSERT_GE(now, G::kSlabBytes);
+      ASSERT_LE(now, std::max(1u, kernels::ahead_slabs(mapped + 1)) * G::kSlabBytes);
+    }
+  }
+  EXPECT_GT(behind, 0u);
+  EXPECT_LT(behind, spans);
+  // Spans longer than the stretch: they alone. The first one of a class is not part of a growth.
+  unsigned const index = kernels::class_of_size<G>(40'000);
+  std::size_t const size = kernels::size_of_class<G>(index), span = kernels::slabs_of_class<G>(index) * G::kSlabBytes;
+  before = asked();
+  for (unsigned i = 0; i < span / size; ++i) shadow.allocate(heap, size);
+  EXPECT_EQ(asked(), before) << "the first span";
+  shadow.allocate(heap, size);
+  EXPECT_EQ(asked(), before + span);
+}
+
 TEST_F(HeapPolicy, a_mapping_refused_at_the_limit_names_it_once) {
   begin(PrefaultPolicy::kOff, HugePolicy::kNever);
   FaultyLinux::set_mappings(65530, 65530);
