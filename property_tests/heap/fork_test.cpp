@@ -4,6 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <chrono>
+
 #include "property_tests/heap/traffic.h"
 #include "property_tests/model/build_kind.h"
 
@@ -108,6 +111,62 @@ TYPED_TEST(HeapFork, the_child_has_a_whole_heap_whatever_the_threads_of_the_pare
     ASSERT_EQ(this->fork_once(own), kFine) << "fork " << round;
     for (void* block : own) worker.release(block);
     ASSERT_EQ(worker.broken, 0u) << "the parent keeps its blocks";
+  }
+}
+
+// Whether another thread finds a lock held.
+template <class Lock>
+bool held(Lock& lock) {
+  bool got = false;
+  std::thread([&] {
+    if ((got = lock.try_lock())) lock.unlock();
+  }).join();
+  return !got;
+}
+
+TEST(HeapForkLocks, are_all_held_across_a_fork_and_free_on_both_sides_of_it) {
+  using Alloc = Build<FastMode, DefaultGeometry, Linux>::Alloc;
+  auto const subject = std::make_unique<Alloc>();
+  auto& global = subject->global();
+  auto const locks_held = [&] {
+    unsigned count = held(global.purger.gate()) + held(global.pool.lock()) + held(global.large.lock());
+    global.for_each_inner_lock([&](auto& lock) { count += held(lock); });
+    return count;
+  };
+  // The two that cannot be asked: of the heaps, and of what could not be unmapped.
+  std::atomic<unsigned> passed{0};
+  auto const pass = [&] {
+    std::thread attaching([&] {
+      subject->detach(subject->attach());
+      ++passed;
+    });
+    std::thread unmapping([&] {
+      if (global.space.leftovers().enter()) global.space.leftovers().leave();
+      ++passed;
+    });
+    return std::array{std::move(attaching), std::move(unmapping)};
+  };
+  EXPECT_EQ(locks_held(), 0u);
+  for (bool const in_child : {false, true}) {
+    subject->before_fork();
+    EXPECT_EQ(locks_held(), 6u);
+    auto waiting = pass();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    EXPECT_EQ(passed, 0u);
+    if (in_child) {
+      // There are no other threads in a child: they must be gone before its locks are made free.
+      subject->after_fork_in_parent();
+      for (std::thread& thread : waiting) thread.join();
+      subject->before_fork();
+      subject->after_fork_in_child();
+    } else {
+      subject->after_fork_in_parent();
+      for (std::thread& thread : waiting) thread.join();
+    }
+    EXPECT_EQ(locks_held(), 0u);
+    for (std::thread& thread : pass()) thread.join();
+    EXPECT_EQ(passed, 4u);
+    passed = 0;
   }
 }
 

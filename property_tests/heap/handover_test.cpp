@@ -193,6 +193,31 @@ TYPED_TEST(HeapHandover, trimming_takes_in_the_mail_of_every_parked_heap) {
   EXPECT_EQ(this->statistics().heaps_parked_now, kHeaps);
 }
 
+TYPED_TEST(HeapHandover, a_thread_that_needs_a_superslab_takes_in_the_mail_of_a_bounded_number_of_parked_heaps) {
+  auto& allocator = *this->subject;
+  constexpr std::size_t kAtOnce = HeapDirectory<typename TypeParam::C>::kScavengedAtOnce;
+  std::vector<typename TestFixture::Heap*> heaps;
+  std::vector<void*> blocks;
+  auto* const alive = allocator.attach();
+  for (std::size_t i = 0; i < 2 * kAtOnce + 1; ++i) {
+    heaps.push_back(allocator.attach());
+    blocks.push_back(allocator.allocate(heaps.back(), 100));
+  }
+  for (auto* heap : heaps) allocator.detach(heap);
+  this->release(TestFixture::Alloc::unattached(), blocks);
+  auto const with_mail = [&] {
+    return static_cast<std::size_t>(
+        std::count_if(heaps.begin(), heaps.end(), [](auto* heap) { return !heap->inbox().empty(); }));
+  };
+  EXPECT_EQ(with_mail(), heaps.size());
+  while (allocator.global().pool.take_pooled(allocator.global().space)) {
+  }
+  void* const block = allocator.allocate(alive, 100);
+  EXPECT_EQ(with_mail(), heaps.size() - kAtOnce);
+  EXPECT_EQ(this->statistics().heaps_parked_now, heaps.size());
+  allocator.release(alive, block);
+}
+
 TYPED_TEST(HeapHandover, each_block_freed_elsewhere_is_allocated_again_once) {
   using G = typename TypeParam::G;
   auto& allocator = *this->subject;

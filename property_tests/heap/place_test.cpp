@@ -76,6 +76,33 @@ TYPED_TEST(HeapPlaceFast, a_block_is_kept_exactly_while_it_uses_more_than_half_o
   }
 }
 
+TYPED_TEST(HeapPlaceFast, a_block_is_as_large_as_its_class_or_as_whole_slabs_and_no_larger) {
+  using G = typename TypeParam::G;
+  for (std::size_t const bytes : this->sizes()) {
+    void* const block = this->subject->allocate(this->heap, bytes);
+    std::size_t const expected =
+        bytes > G::kClassMax ? this->slabs_for(bytes) : kernels::size_of_class<G>(kernels::class_of_size<G>(bytes));
+    EXPECT_EQ(this->subject->usable_bytes(block), expected) << bytes;
+    this->subject->release(this->heap, block);
+  }
+}
+
+// Three slabs each: in a row, or as far apart as the alignment demands.
+TYPED_TEST(HeapPlaceFast, aligned_spans_of_one_block_lie_as_close_as_their_alignment_allows) {
+  using G = typename TypeParam::G;
+  for (std::size_t const slabs : {1u, 2u, 4u}) {
+    if (kTiny<TypeParam> && slabs > 1) continue;  // two do not fit into a SuperSlab
+    std::size_t const alignment = slabs * G::kSlabBytes;
+    void* const one = this->subject->allocate_aligned(this->heap, 3 * G::kSlabBytes, alignment);
+    void* const two = this->subject->allocate_aligned(this->heap, 3 * G::kSlabBytes, alignment);
+    EXPECT_EQ(static_cast<std::size_t>(static_cast<std::byte*>(two) - static_cast<std::byte*>(one)),
+              kernels::align_up(3 * G::kSlabBytes, alignment));
+    this->subject->release(this->heap, two);
+    this->subject->release(this->heap, one);
+    this->subject->trim(this->heap);
+  }
+}
+
 TYPED_TEST(HeapPlaceFast, a_block_of_another_heap_is_kept_while_it_uses_more_than_half_of_it) {
   auto* const other = this->subject->attach();
   for (std::size_t const from : this->sizes()) {

@@ -279,6 +279,18 @@ TEST_F(HeapPolicy, ahead_populates_a_span_and_no_more_than_the_stretch_behind_it
   EXPECT_EQ(asked(), before + span);
 }
 
+TEST_F(HeapPolicy, ahead_leaves_slabs_alone_that_hold_pages) {
+  begin(PrefaultPolicy::kAhead, HugePolicy::kNever);
+  grow(20);
+  std::size_t const blocks = shadow.blocks().size();
+  shadow.release_all(heap);
+  heap->tidy();
+  std::uint64_t const before = subject->statistics().prefault_asked_bytes;
+  ASSERT_GT(before, 0u);
+  while (shadow.blocks().size() < blocks - G::kSuperSlabBytes / 1024) shadow.allocate(heap, 1024);
+  EXPECT_LT(subject->statistics().prefault_asked_bytes - before, G::kSuperSlabBytes);
+}
+
 TEST_F(HeapPolicy, a_mapping_refused_at_the_limit_names_it_once) {
   begin(PrefaultPolicy::kOff, HugePolicy::kNever);
   FaultyLinux::set_mappings(65530, 65530);
