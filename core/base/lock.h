@@ -22,6 +22,7 @@ enum class LockRank : std::uint8_t {
   kLargeDescriptors,
   kMetadata,   // storage for descriptors
   kLeftovers,  // ranges that the kernel refused to unmap
+  kFaults,     // who hears of memory faults
 };
 
 // The ranks this thread holds, as a bit set; kept only where HAKMEM_CHECKS is 1.

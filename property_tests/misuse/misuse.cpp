@@ -2,6 +2,8 @@
 // Built without optimisation: a compiler may remove what is undefined.
 #include <dlfcn.h>
 #include <malloc.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -196,6 +198,31 @@ void read_before_start() {
   std::free(block);
 }
 
+// The same in programs that install a handler of their own, after their first allocation.
+void handled(int) {
+  static_cast<void>(::write(STDOUT_FILENO, "handled\n", 8));
+  ::_exit(7);
+}
+void read_past_end_with_sigaction() {
+  char* const first = allocated();
+  struct sigaction action {};
+  action.sa_handler = &handled;
+  ::sigaction(SIGSEGV, &action, nullptr);
+  read_past_end();
+  std::free(first);
+}
+void read_past_end_with(char const* name) {
+  char* const first = allocated();
+  using Signal = void (*(*)(int, void (*)(int)))(int);
+  reinterpret_cast<Signal>(::dlsym(RTLD_DEFAULT, name))(SIGSEGV, &handled);
+  read_past_end();
+  std::free(first);
+}
+void read_past_end_with_signal() { read_past_end_with("signal"); }
+void read_past_end_with_bsd_signal() { read_past_end_with("bsd_signal"); }
+void read_past_end_with_sysv_signal() { read_past_end_with("sysv_signal"); }
+void read_past_end_with_strict_signal() { read_past_end_with("__sysv_signal"); }
+
 // No bug: more blocks than there may be mappings, alive at once, then used and freed.
 void hold_many() {
   constexpr int kMany = 50'000;
@@ -258,6 +285,11 @@ constexpr Bug kBugs[] = {BUG(double_free),
                          BUG(read_after_free),
                          BUG(read_past_end),
                          BUG(read_before_start),
+                         BUG(read_past_end_with_sigaction),
+                         BUG(read_past_end_with_signal),
+                         BUG(read_past_end_with_bsd_signal),
+                         BUG(read_past_end_with_sysv_signal),
+                         BUG(read_past_end_with_strict_signal),
                          BUG(hold_many),
                          BUG(print_distances)};
 

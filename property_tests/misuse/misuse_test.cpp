@@ -181,6 +181,33 @@ TEST(HardenedFill, of_one_in_so_many_finds_about_that_share_of_writes_further_in
   EXPECT_LE(found, 30u);
 }
 
+// A guard that is hit is told of although the program has installed a handler since; then that one runs.
+TEST(MisuseHandled, is_told_before_a_handler_that_the_program_installed_later) {
+  for (char const* how : {"sigaction", "signal", "bsd_signal", "sysv_signal", "strict_signal"}) {
+    for (char const* library : {LIBRARY, FAST_LIBRARY}) {
+      SCOPED_TRACE(std::string(how) + ", " + library);
+      ChildResult const bug =
+          run_child(library, {PROGRAM, std::string("read_past_end_with_") + how, "4000", "main", "wrong"},
+                    {library == std::string(LIBRARY) ? "HAKMEM_GUARD=all" : "HAKMEM_GUARD=sample:1"});
+      EXPECT_EQ(bug.exit_code, 7);
+      EXPECT_EQ(bug.out, "handled\n");
+      EXPECT_EQ(bug.err.substr(0, bug.err.find('\n')),
+                "hakmem: overflow: read 0 bytes past the end of a 4000-byte block from malloc");
+    }
+  }
+}
+
+// Python's handler prints, puts back what was there before and sends the signal again.
+TEST(MisuseHandled, leaves_the_handlers_of_real_programs_as_they_are) {
+  for (char const* library : {LIBRARY, FAST_LIBRARY}) {
+    ChildResult const python = run_child(
+        library, {"/usr/bin/env", "python3", "-X", "faulthandler", "-c", "import ctypes; ctypes.string_at(16)"},
+        {"PYTHONMALLOC=malloc"});
+    EXPECT_EQ(python.signal, SIGSEGV) << library;
+    EXPECT_TRUE(python.err.starts_with("Fatal Python error: Segmentation fault")) << python.err;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Hardened, Misuse, ::testing::ValuesIn(kPromises),
                          [](auto const& promise) { return std::string(promise.param.bug); });
 
