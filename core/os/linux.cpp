@@ -28,6 +28,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
 #endif
@@ -211,6 +214,11 @@ OsStatus Linux::protect_none(void* address, std::size_t bytes) noexcept { return
 
 OsStatus Linux::protect_read_only(void* address, std::size_t bytes) noexcept {
   return protect(address, bytes, PROT_READ);
+}
+
+OsStatus Linux::seal(void* address, std::size_t bytes) noexcept {
+  ErrnoKept const kept;
+  return status_of(::syscall(SYS_mseal, address, bytes, 0) != 0);
 }
 
 int Linux::open_to_read(char const* path) noexcept {

@@ -68,6 +68,8 @@ struct Linux {
   [[noreturn]] static void exit_now(int code) noexcept;  // runs nothing of the program's
   static std::uint64_t entropy() noexcept;
   static OsStatus protect_read_only(void* address, std::size_t bytes) noexcept;
+  // The mapping and its rights stay as they are until the process ends (Linux 6.10).
+  static OsStatus seal(void* address, std::size_t bytes) noexcept;
 
   // What an errno means; the one place that decides.
   static OsError classify(int code) noexcept;
