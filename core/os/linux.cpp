@@ -88,7 +88,7 @@ constexpr std::size_t kUnread = ~std::size_t{0};
 constinit std::atomic<std::size_t> cached_page_bytes{kUnread};
 constinit std::atomic<std::size_t> cached_huge_page_bytes{kUnread};
 constinit std::atomic<std::size_t> cached_mappings_max{kUnread};
-constinit std::atomic<bool> names_refused{false};
+constinit std::atomic<bool> names_refused{false}, guards_refused{false};
 
 struct MapFlags {
   int rights;
@@ -275,12 +275,17 @@ OsStatus Linux::protect_read_write(void* address, std::size_t bytes) noexcept {
 }
 
 OsStatus Linux::guard(void* address, std::size_t bytes) noexcept {
-  // Refused by older kernels, and for locked memory.
-  if (OsStatus const status = advise(address, bytes, MADV_GUARD_INSTALL); status.ok()) return status;
+  if (!guards_split()) {
+    OsStatus const status = advise(address, bytes, MADV_GUARD_INSTALL);
+    if (status.ok()) return status;
+    if (status.error == OsError::kUnsupported) guards_refused.store(true, std::memory_order_relaxed);
+  }
   OsStatus const status = protect_none(address, bytes);
   if (status.ok()) purge(address, bytes);
   return status;
 }
+
+bool Linux::guards_split() noexcept { return guards_refused.load(std::memory_order_relaxed); }
 
 OsStatus Linux::populate_write(void* address, std::size_t bytes) noexcept {
   return advise(address, bytes, MADV_POPULATE_WRITE);

@@ -24,8 +24,10 @@ struct Linux {
 
   static OsStatus protect_none(void* address, std::size_t bytes) noexcept;
   static OsStatus protect_read_write(void* address, std::size_t bytes) noexcept;
-  // By MADV_GUARD_INSTALL (Linux 6.13), else by access rights.
+  // By MADV_GUARD_INSTALL (Linux 6.13), else by access rights: from then on, once the kernel refused it, because
+  // it does not know it or the program locks its memory.
   static OsStatus guard(void* address, std::size_t bytes) noexcept;
+  static bool guards_split() noexcept;
 
   static OsStatus populate_write(void* address, std::size_t bytes) noexcept;
   static void touch(void* address) noexcept;

@@ -115,6 +115,7 @@ void actions_told() {
   struct sigaction const impossible = action_of(&plain);
   require(Faults::action(SIGKILL, &impossible, nullptr) == -1 && errno == EINVAL, "refused");
   require(Faults::bsd_signal(1000, &plain) == SIG_ERR && Faults::system_v_signal(1000, &plain) == SIG_ERR, "no signal");
+  Faults::bsd_signal(SIGUSR1, SIG_DFL);
   require(Faults::bsd_signal(SIGUSR1, &plain) == SIG_DFL && current(SIGUSR1).sa_handler == &plain, "other signals");
 }
 TEST(OsFault, is_handled_as_the_program_is_told) { EXPECT_CHILD(actions_told); }
