@@ -47,12 +47,14 @@ struct GuardedUnit : LargeBlock {
     std::size_t const page = C::Os::page_bytes();
     auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
     std::size_t const number = offset / page;
-    LargeBlock* const here = tenants[number].load(std::memory_order_acquire);
+    LargeBlock* const here = tenant(number);
     if (here && address < here->start() + here->bytes) return here;
-    LargeBlock* const behind =
-        offset + page < G::kSuperSlabBytes ? tenants[number + 1].load(std::memory_order_acquire) : nullptr;
+    LargeBlock* const behind = offset + page < G::kSuperSlabBytes ? tenant(number + 1) : nullptr;
     return here && (!behind || offset % page < page / 2) ? here : behind;
   }
+
+ private:
+  LargeBlock* tenant(std::size_t number) const noexcept { return tenants[number].load(std::memory_order_acquire); }
 };
 
 // What a registry entry says of an address in it; null: no large block.
