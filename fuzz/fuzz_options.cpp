@@ -54,9 +54,17 @@ void check_messages(std::string const& messages, std::size_t entries) {
 
 bool is_text(Option const& option) { return option.type.kind == OptionType::Kind::kText; }
 
+// What is set where an environment does not set it: what the entries of the level alone make of it.
+Settings unset(std::vector<std::string> const& entries) {
+  std::vector<std::string> levels;
+  for (std::string const& entry : entries)
+    if (entry.starts_with("HAKMEM_LEVEL=")) levels.push_back(entry);
+  return read(levels).settings;
+}
+
 // What an option must have after the environment: the value of its last valid entry.
 std::uint64_t expected(Option const& option, std::vector<std::string> const& entries) {
-  std::uint64_t value = option.get(Settings{});
+  std::uint64_t value = option.get(unset(entries));
   for (std::string_view const entry : entries) {
     std::size_t const equals = std::min(entry.find('='), entry.size());
     if (entry.substr(0, equals) != option.name) continue;

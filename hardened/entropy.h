@@ -1,6 +1,6 @@
 // What it owns: the secrets of the process, and random numbers.
 // Invariants: the secrets are written once, before the first allocation, and are read-only from then
-// on where the kernel lets us. With a seed every number depends only on the seed, on how many
+// on where the kernel lets us, for good where it seals (mseal). With a seed every number depends only on the seed, on how many
 // threads asked before this one and on how often this one asked.
 // Thread-safety: start() once; everything else any thread.
 #pragma once

@@ -156,6 +156,7 @@ class FaultyOs {
   static OsStatus guard(void* address, std::size_t bytes) noexcept {
     return change(OsCall::kProtectNone, address, bytes, [&] { return Under::guard(address, bytes); });
   }
+  static bool guards_split() noexcept { return Under::guards_split(); }
   static OsStatus populate_write(void* address, std::size_t bytes) noexcept {
     return change(OsCall::kPopulateWrite, address, bytes, [&] { return Under::populate_write(address, bytes); });
   }

@@ -5,6 +5,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "core/os/fault.h"
 #include "core/os/standard_error.h"
 #include "core/os/thread.h"
 
@@ -18,7 +19,11 @@ struct LinuxProcess {
 
   // A refusal leaves a program that can do everything but fork while its threads allocate.
   static void register_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
-    static_cast<void>(register_fork_handlers(before, in_parent, in_child));
+    in_child_ = in_child;
+    static_cast<void>(register_fork_handlers(before, in_parent, [] {
+      Faults::forked();
+      in_child_();
+    }));
   }
 
   static bool start_helper(void (*run)()) noexcept { return start_helper_thread(run); }
@@ -29,6 +34,8 @@ struct LinuxProcess {
   }
 
  private:
+  using Run = void (*)();
+  static constinit inline Run in_child_ = nullptr;  // written once, before it is called
   static void call(void* function) noexcept { reinterpret_cast<void (*)()>(function)(); }
 };
 

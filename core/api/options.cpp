@@ -176,14 +176,45 @@ void report_unknown(TextWriter& messages, std::string_view name) noexcept {
   messages << '\n';
 }
 
-void report_malformed(TextWriter& messages, Option const& option, std::string_view text) noexcept {
+void report_malformed(TextWriter& messages, Option const& option, std::string_view text,
+                      Settings const& settings) noexcept {
   messages << "hakmem: " << option.name << " is ";
   write_quoted(messages, text);
   messages << ", must be ";
   write_range(messages, option.type);
   messages << "; using the default, ";
-  write_value(messages, option.type, option.get(Settings{}));
+  write_value(messages, option.type, option.get(settings));
   messages << '\n';
+}
+
+// What a level stands for. kHarden: the defaults.
+Settings settings_of(Level level) noexcept {
+  constexpr std::uint32_t kOneIn = 1000;
+  Settings settings;
+  settings.level = level;
+  if (level == Level::kGuard) {
+    settings.guard.choice = GuardPolicy::kSample;
+    settings.guard.number = kOneIn;
+    settings.quarantine_bytes = 0;
+    settings.check.choice = CheckTime::kFree;
+  } else if (level == Level::kFull) {
+    settings.guard.choice = GuardPolicy::kAll;
+    settings.stack_depth = 16;
+  }
+  return settings;
+}
+
+// The level that an environment names, for all other options start from it.
+Level level_of(char const* const* environment) noexcept {
+  constexpr std::string_view kLevel = "HAKMEM_LEVEL";
+  Settings settings;
+  for (; environment && *environment; ++environment) {
+    std::string_view text(*environment);
+    if (cut(text, '=') != kLevel) continue;
+    Option const& option = *find_option(kLevel);
+    if (OptionValue const parsed = parse_option(option.type, text); parsed.valid) option.set(settings, parsed.value);
+  }
+  return settings.level;
 }
 
 }  // namespace
@@ -208,7 +239,8 @@ OptionValue parse_option(OptionType const& type, std::string_view text) noexcept
 }
 
 Settings read_options(char const* const* environment, TextWriter& messages) noexcept {
-  Settings settings;
+  Settings settings = settings_of(level_of(environment));
+  Settings const defaults = settings;
   for (; environment && *environment; ++environment) {
     std::string_view text(*environment);
     if (!text.starts_with(kPrefix)) continue;
@@ -222,7 +254,7 @@ Settings read_options(char const* const* environment, TextWriter& messages) noex
     if (parsed.valid)
       option->set(settings, parsed.value);
     else
-      report_malformed(messages, *option, text);
+      report_malformed(messages, *option, text, defaults);
   }
   return settings;
 }

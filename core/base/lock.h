@@ -18,10 +18,13 @@ enum class LockRank : std::uint8_t {
   kPurge,      // waited for only by trimming, statistics and fork
   kPool,       // warm and cold SuperSlabs
   kLarge,      // cached large blocks
+  kGuardedUnits,
   kSuperSlabDescriptors,
   kLargeDescriptors,
+  kGuardedUnitDescriptors,
   kMetadata,   // storage for descriptors
   kLeftovers,  // ranges that the kernel refused to unmap
+  kFaults,     // who hears of memory faults
 };
 
 // The ranks this thread holds, as a bit set; kept only where HAKMEM_CHECKS is 1.

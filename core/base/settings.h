@@ -12,6 +12,7 @@ enum class PrefaultPolicy : std::uint8_t { kOff = 0, kPopulate = 1, kTouch = 2, 
 enum class HugePolicy : std::uint8_t { kNever, kAdvise, kCollapse, kHugetlb };
 enum class StatsReport : std::uint8_t { kOff, kText, kJson };
 
+enum class Level : std::uint8_t { kGuard, kHarden, kFull };
 enum class ReportFormat : std::uint8_t { kText, kJson, kBoth };
 enum class CheckTime : std::uint8_t { kFree, kExit, kEvery };
 
@@ -41,6 +42,7 @@ struct Settings {
   std::size_t large_cache_bytes = 64 << 20;  // freed large blocks kept for reuse
   StatsReport stats_at_exit = StatsReport::kOff;
   bool help_at_start = false;
+  Level level = Level::kHarden;  // what other options are unless they are set
   // The checked build's.
   std::size_t quarantine_bytes = 256 << 10;  // of released blocks, per heap, that are not reused yet
   std::uint32_t fill_one_in = 1;             // of the longer freed blocks, that are filled whole

@@ -12,6 +12,7 @@
 #include "core/global/registry.h"
 #include "core/mode/config.h"
 #include "core/os/aligned_map.h"
+#include "core/os/guard.h"
 #include "core/os/huge.h"
 #include "core/os/prefault.h"
 
@@ -67,6 +68,10 @@ class AddressSpace {
     return false;
   }
 
+  // Mappings that were made by splitting, and are no more.
+  void note_splits(unsigned count) noexcept { splits_.add(count); }
+  void forget_splits(unsigned count) noexcept { splits_.subtract(count); }
+
   // Huge pages for a SuperSlab on later faults: not any more, because part of it is given back and
   // khugepaged would fill it again; or again, because all of it is.
   bool stop_huge(std::byte* base) noexcept {
@@ -94,9 +99,9 @@ class AddressSpace {
                          char const* name) noexcept {
     std::byte* const base = map(bytes, alignment, MapKind::kNormal, name);
     if (!base) return nullptr;
-    static_cast<void>(Os::guard(base + lead, margin));
-    static_cast<void>(Os::guard(base + bytes - margin, margin));
-    splits_.add(2);
+    install_guard<Os>(base + lead, margin);
+    install_guard<Os>(base + bytes - margin, margin);
+    note_splits(2);
     return base;
   }
 
@@ -109,7 +114,7 @@ class AddressSpace {
     }
     unmap_calls_.add(1);
     ranges_.subtract(1);
-    splits_.subtract(2);
+    forget_splits(2);
     held_bytes_.subtract(bytes);
     Released const released = hakmem::release<Os>(base, bytes, leftovers_, record_at);
     VERIFY(released.disposal != Disposal::kRefused, "too many guarded ranges could not be unmapped");

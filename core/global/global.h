@@ -33,8 +33,10 @@ struct Global {
   // The locks of storage, in rank order; forking takes and frees them with the others.
   template <class Act>
   void for_each_inner_lock(Act act) noexcept {
+    act(large.units().lock());
     act(pool.descriptors().lock());
     act(large.descriptors().lock());
+    act(large.units().descriptors().lock());
     act(space.arena().lock());
   }
 
@@ -75,6 +77,7 @@ struct Global {
     out.prefault_asked_bytes = ledger.prefault_asked;
     out.prefault_populated_bytes = ledger.prefault_populated;
     out.leftover_bytes_now = ledger.leftover_bytes;
+    out.guards_refused = GuardRefusals<typename C::Os>::count.load(std::memory_order_relaxed);
     out.metadata_bytes_now = space.arena().mapped_bytes();
   }
 };

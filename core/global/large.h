@@ -3,12 +3,12 @@
 // through the registry. A bounded cache keeps freed mappings for reuse.
 //
 // A *guarded* block has guard pages on both sides, and every SuperSlab-sized unit of its mapping is in
-// the registry. When it is freed it is not reused: it loses its pages and all access at once and stays,
-// as a *grave*, to explain who touches it, until there are too many. Where the client is not trusted all
-// blocks here are guarded. Where metadata lies in band, free looks for it at the start of the SuperSlab
-// that a pointer lies in: a guarded block, which need not start there, has zeroes in that place, its *lead*.
-// Invariants: a block is in the registry exactly while a client holds it, or as a grave.
-// Thread-safety: any thread; the lock is never held across a system call.
+// the registry; small ones share mappings (core/global/guarded_units.h). When it is freed it is not reused: it loses
+// its pages and all access at once and stays, as a *grave*, to explain who touches it, until there are too many. Where
+// the client is not trusted all blocks here are guarded. Where metadata lies in band, free looks for it at the start of
+// the SuperSlab that a pointer lies in: a guarded block, which need not start there, has zeroes in that place, its
+// *lead*. Invariants: a block is in the registry exactly while a client holds it, or as a grave. Thread-safety: any
+// thread; the lock is never held across a system call.
 #pragma once
 
 #include <cstddef>
@@ -16,24 +16,11 @@
 
 #include "core/base/list.h"
 #include "core/global/address_space.h"
+#include "core/global/guarded_units.h"
+#include "core/global/large_block.h"
 #include "core/mode/mode.h"
 
 namespace hakmem {
-
-struct LargeBlock {
-  std::byte* base = nullptr;
-  std::size_t bytes = 0;   // whole pages, without lead and margins
-  std::size_t lead = 0;    // readable bytes in front of the first margin
-  std::size_t margin = 0;  // guarded bytes on each side; 0: not guarded
-  LargeBlock* next = nullptr;
-  LargeBlock* prev = nullptr;
-  std::uint64_t freed_at_ms = 0;
-  BlockRecord record;
-
-  bool guarded() const noexcept { return margin != 0; }
-  std::byte* start() const noexcept { return base + lead + margin; }
-  std::size_t mapped() const noexcept { return lead + bytes + 2 * margin; }
-};
 
 template <class C>
 class LargeBlocks {
@@ -105,6 +92,7 @@ class LargeBlocks {
       }
       discard_shelved(space, victim);
     }
+    if (age_ms == 0 && done < limit) units_.close(space);
     return done;
   }
 
@@ -126,6 +114,7 @@ class LargeBlocks {
 
   Mutex& lock() noexcept { return lock_; }
   Descriptors& descriptors() noexcept { return descriptors_; }
+  GuardedUnits<C>& units() noexcept { return units_; }
 
   bool validate() noexcept {
     Locked guard(lock_);
@@ -190,7 +179,11 @@ class LargeBlocks {
     block->bytes = bytes;
     block->margin = guarded ? page : 0;
     block->lead = guarded && C::Mode::kMetadataInBand ? kernels::align_up(G::kReservedBytes, page) : 0;
-    if (guarded)
+    block->base = nullptr;
+    block->in_unit = guarded && GuardedUnits<C>::fits(bytes);
+    if (block->in_unit)
+      units_.place(space, block);
+    else if (guarded)
       block->base = space.map_guarded(block->mapped(), alignment, block->lead, block->margin, "hakmem guarded");
     else
       block->base = space.map(bytes, alignment, MapKind::kNormal, "hakmem large");
@@ -215,7 +208,7 @@ class LargeBlocks {
 
   // With a lead a guard does: one call, and what the kernel will not unmap is recorded in the lead.
   bool close(AddressSpace<C>& space, LargeBlock* block) noexcept {
-    if (block->lead != 0) return Os::guard(block->start(), block->bytes).ok();
+    if (block->in_unit || block->lead != 0) return install_guard<Os>(block->start(), block->bytes);
     if (!Os::protect_none(block->start(), block->bytes).ok()) return false;
     space.purge(block->start(), block->bytes);
     return true;
@@ -232,7 +225,9 @@ class LargeBlocks {
 
   // Domain: not in the registry.
   void discard(AddressSpace<C>& space, LargeBlock* block) noexcept {
-    if (block->guarded())
+    if (block->in_unit)
+      units_.leave(space, block);
+    else if (block->guarded())
       space.release_guarded(block->base, block->mapped(), block->lead, block->margin);
     else
       space.release(block->base, block->bytes);
@@ -247,6 +242,7 @@ class LargeBlocks {
   // Enters a block into the registry: with its start, or, for clients that come with any address,
   // with all of it. False: no memory, nothing changed.
   bool enter(AddressSpace<C>& space, LargeBlock* block) noexcept {
+    if (block->in_unit) return true;
     for (std::size_t offset = 0; offset < reach(block); offset += G::kSuperSlabBytes) {
       if (space.enter(block->base + offset, RegistryEntry<C>(block))) continue;
       while (offset != 0) space.registry().remove(block->base + (offset -= G::kSuperSlabBytes));
@@ -255,6 +251,7 @@ class LargeBlocks {
     return true;
   }
   static void leave(AddressSpace<C>& space, LargeBlock* block) noexcept {
+    if (block->in_unit) return;
     for (std::size_t offset = 0; offset < reach(block); offset += G::kSuperSlabBytes)
       space.registry().remove(block->base + offset);
   }
@@ -315,6 +312,7 @@ class LargeBlocks {
   Shelf cache_, graves_;
   List<LargeBlock> in_use_;  // of guarded ones
   Descriptors descriptors_;
+  GuardedUnits<C> units_;
   Counter<C> blocks_, bytes_, allocated_, guarded_, cache_hits_;
 };
 

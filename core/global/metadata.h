@@ -11,6 +11,7 @@
 #include "core/base/kernels.h"
 #include "core/base/lock.h"
 #include "core/mode/config.h"
+#include "core/os/guard.h"
 
 namespace hakmem {
 
@@ -81,8 +82,8 @@ class MetadataArena {
     auto* const start = static_cast<std::byte*>(mapping.address) + margin();
     C::Os::name(mapping.address, bytes + 2 * margin(), "hakmem metadata");
     if (margin() != 0) {
-      static_cast<void>(C::Os::guard(mapping.address, margin()));
-      static_cast<void>(C::Os::guard(start + bytes, margin()));
+      install_guard<typename C::Os>(mapping.address, margin());
+      install_guard<typename C::Os>(start + bytes, margin());
     }
     return start;
   }

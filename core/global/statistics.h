@@ -52,6 +52,7 @@ struct Statistics {
   // Blocks with pages of their own between guard pages, and those that were to have them and have not.
   std::uint64_t guarded_blocks_allocated = 0;
   std::uint64_t guarded_blocks_forgone = 0;
+  std::uint64_t guards_refused = 0;  // guard pages that the kernel refused
 };
 
 }  // namespace hakmem

@@ -20,7 +20,10 @@ class Resolver {
  public:
   [[gnu::always_inline]] static BlockPlace find(Registry<C> const& registry, void const* address) noexcept {
     RegistryEntry<C> const entry = registry.find(address);
-    if (LargeBlock* const large = entry.large()) return place_of(large);
+    if (entry.large()) {
+      LargeBlock* const large = large_block_at(entry, address);
+      return large ? place_of(large) : BlockPlace{};
+    }
     if (SuperSlab<C>* const super = entry.super_slab()) return find_in(super, address);
     return {};
   }

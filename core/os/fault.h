@@ -1,6 +1,12 @@
-// What it owns: hearing of memory faults, and passing them on.
-// Thread-safety: install() once; the handler runs in the thread that faulted.
+// What it owns: hearing of memory faults, and passing them on. The handlers of SIGSEGV and SIGBUS are ours;
+// what the program asks for these signals is remembered, and the kernel is asked for the same with our
+// handler in its place: mask, stack and restart are as the program wants them.
+// Invariants: no action that the program is told of is ours; what is passed on is what it would have got.
+// Thread-safety: install() once; the rest any thread, signal handlers included. The handler runs in the
+// thread that faulted and takes no lock.
 #pragma once
+
+#include <signal.h>
 
 namespace hakmem {
 
@@ -14,10 +20,21 @@ struct Fault {
 
 class Faults {
  public:
-  // Calls look(fault) for SIGSEGV and SIGBUS. Then the fault takes its course: the handler that was
-  // there before runs, or the process ends as it would have. A handler that the program installs
-  // later replaces this one.
+  // Calls look(fault) for SIGSEGV and SIGBUS. Then the fault takes its course: the program's handler runs,
+  // whether it was there before or came later through action() or handler(), or the process ends as it
+  // would have.
   static void install(void (*look)(Fault const&)) noexcept;
+
+  // In a child, after fork. Until then, as in a child that shares its parent's memory (vfork), what is asked
+  // for goes to the kernel as it is, for what is remembered is the parent's.
+  static void forked() noexcept;
+
+  // sigaction(), and the older calls by its means: handler() with the flags and the mask given.
+  static int action(int number, struct sigaction const* wanted, struct sigaction* old) noexcept;
+  static sighandler_t handler(int number, sighandler_t wanted, unsigned flags, bool masks_itself) noexcept;
+  // signal() as the C library has it: BSD's, and System V's.
+  static sighandler_t bsd_signal(int number, sighandler_t wanted) noexcept;
+  static sighandler_t system_v_signal(int number, sighandler_t wanted) noexcept;
 };
 
 }  // namespace hakmem

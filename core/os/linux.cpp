@@ -28,6 +28,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
 #endif
@@ -85,7 +88,7 @@ constexpr std::size_t kUnread = ~std::size_t{0};
 constinit std::atomic<std::size_t> cached_page_bytes{kUnread};
 constinit std::atomic<std::size_t> cached_huge_page_bytes{kUnread};
 constinit std::atomic<std::size_t> cached_mappings_max{kUnread};
-constinit std::atomic<bool> names_refused{false};
+constinit std::atomic<bool> names_refused{false}, guards_refused{false};
 
 struct MapFlags {
   int rights;
@@ -213,6 +216,11 @@ OsStatus Linux::protect_read_only(void* address, std::size_t bytes) noexcept {
   return protect(address, bytes, PROT_READ);
 }
 
+OsStatus Linux::seal(void* address, std::size_t bytes) noexcept {
+  ErrnoKept const kept;
+  return status_of(::syscall(SYS_mseal, address, bytes, 0) != 0);
+}
+
 int Linux::open_to_read(char const* path) noexcept {
   ErrnoKept const kept;
   return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0));
@@ -267,12 +275,17 @@ OsStatus Linux::protect_read_write(void* address, std::size_t bytes) noexcept {
 }
 
 OsStatus Linux::guard(void* address, std::size_t bytes) noexcept {
-  // Refused by older kernels, and for locked memory.
-  if (OsStatus const status = advise(address, bytes, MADV_GUARD_INSTALL); status.ok()) return status;
+  if (!guards_split()) {
+    OsStatus const status = advise(address, bytes, MADV_GUARD_INSTALL);
+    if (status.ok()) return status;
+    if (status.error == OsError::kUnsupported) guards_refused.store(true, std::memory_order_relaxed);
+  }
   OsStatus const status = protect_none(address, bytes);
   if (status.ok()) purge(address, bytes);
   return status;
 }
+
+bool Linux::guards_split() noexcept { return guards_refused.load(std::memory_order_relaxed); }
 
 OsStatus Linux::populate_write(void* address, std::size_t bytes) noexcept {
   return advise(address, bytes, MADV_POPULATE_WRITE);

@@ -24,8 +24,10 @@ struct Linux {
 
   static OsStatus protect_none(void* address, std::size_t bytes) noexcept;
   static OsStatus protect_read_write(void* address, std::size_t bytes) noexcept;
-  // By MADV_GUARD_INSTALL (Linux 6.13), else by access rights.
+  // By MADV_GUARD_INSTALL (Linux 6.13), else by access rights: from then on, once the kernel refused it, because
+  // it does not know it or the program locks its memory.
   static OsStatus guard(void* address, std::size_t bytes) noexcept;
+  static bool guards_split() noexcept;
 
   static OsStatus populate_write(void* address, std::size_t bytes) noexcept;
   static void touch(void* address) noexcept;
@@ -68,6 +70,8 @@ struct Linux {
   [[noreturn]] static void exit_now(int code) noexcept;  // runs nothing of the program's
   static std::uint64_t entropy() noexcept;
   static OsStatus protect_read_only(void* address, std::size_t bytes) noexcept;
+  // The mapping and its rights stay as they are until the process ends (Linux 6.10).
+  static OsStatus seal(void* address, std::size_t bytes) noexcept;
 
   // What an errno means; the one place that decides.
   static OsError classify(int code) noexcept;

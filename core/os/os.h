@@ -78,6 +78,10 @@ concept OperatingSystem = requires(void* address, void const* const_address, std
   { Os::guard(address, bytes) }
   noexcept->std::same_as<OsStatus>;
 
+  // Whether guards have split mappings: each may then make two more.
+  { Os::guards_split() }
+  noexcept->std::same_as<bool>;
+
   // Make all pages present and writable (MADV_POPULATE_WRITE).
   { Os::populate_write(address, bytes) }
   noexcept->std::same_as<OsStatus>;

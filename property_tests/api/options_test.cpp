@@ -63,6 +63,28 @@ TEST(ApiOptions, every_option_takes_effect) {
   EXPECT_TRUE(result.settings.help_at_start);
 }
 
+TEST(ApiOptions, a_level_stands_for_options_and_gives_way_to_them) {
+  Settings const guard = read({"HAKMEM_LEVEL=guard"}).settings;
+  EXPECT_EQ(guard.guard.choice, GuardPolicy::kSample);
+  EXPECT_EQ(guard.guard.number, 1000u);
+  EXPECT_EQ(guard.quarantine_bytes, 0u);
+  EXPECT_EQ(guard.check.choice, CheckTime::kFree);
+  EXPECT_TRUE(read({"HAKMEM_LEVEL=harden"}).settings == Settings{});
+  Settings const full = read({"HAKMEM_LEVEL=full"}).settings;
+  EXPECT_EQ(full.guard.choice, GuardPolicy::kAll);
+  EXPECT_EQ(full.stack_depth, 16u);
+  for (auto const& order : {std::vector{"HAKMEM_LEVEL=full", "HAKMEM_GUARD=sample:7"},
+                            std::vector{"HAKMEM_GUARD=sample:7", "HAKMEM_LEVEL=full"}}) {
+    Settings const settings = read(order).settings;
+    EXPECT_EQ(settings.guard.number, 7u);
+    EXPECT_EQ(settings.stack_depth, 16u);
+  }
+  EXPECT_EQ(read({"HAKMEM_LEVEL=full", "HAKMEM_STACKS=many"}).messages,
+            "hakmem: HAKMEM_STACKS is \"many\", must be 0 to 16; using the default, 16\n");
+  EXPECT_EQ(read({"HAKMEM_LEVEL=some"}).messages,
+            "hakmem: HAKMEM_LEVEL is \"some\", must be guard, harden or full (0 to 2); using the default, harden\n");
+}
+
 TEST(ApiOptions, unknown_option_is_named_with_those_that_exist) {
   Reading const result = read({"HAKMEM_NO_SUCH=1", "HAKMEM_STATS=1"});
   EXPECT_EQ(result.messages.find("hakmem: unknown option \"HAKMEM_NO_SUCH\", ignored; known are HAKMEM_SS_PREFAULT, "),
@@ -192,7 +214,7 @@ TEST(ApiOptions, accepted_values_are_in_range_for_all_short_texts) {
 }
 
 TEST(ApiOptions, table_is_small_and_each_default_is_in_its_range) {
-  EXPECT_LE(option_table().size(), 20u);
+  EXPECT_LE(option_table().size(), 21u);
   for (Option const& option : option_table()) {
     EXPECT_LE(option.get(Settings{}), option.type.max) << option.name;
     EXPECT_GE(option.get(Settings{}), option.type.min) << option.name;

@@ -55,6 +55,7 @@ struct ModelOs {
   static OsStatus protect_none(void*, std::size_t) noexcept { return {}; }
   static OsStatus protect_read_write(void*, std::size_t) noexcept { return {}; }
   static OsStatus guard(void*, std::size_t) noexcept { return {}; }
+  static bool guards_split() noexcept { return false; }
   static OsStatus populate_write(void* start, std::size_t) noexcept {
     RL_ASSERT(MappedMemory::check(start));
     return {};

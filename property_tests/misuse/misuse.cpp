@@ -1,8 +1,17 @@
 // One bug, or its corrected twin:  misuse BUG SIZE main|thread wrong|right
 // Built without optimisation: a compiler may remove what is undefined.
 #include <dlfcn.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -196,6 +205,31 @@ void read_before_start() {
   std::free(block);
 }
 
+// The same in programs that install a handler of their own, after their first allocation.
+void handled(int) {
+  static_cast<void>(::write(STDOUT_FILENO, "handled\n", 8));
+  ::_exit(7);
+}
+void read_past_end_with_sigaction() {
+  char* const first = allocated();
+  struct sigaction action {};
+  action.sa_handler = &handled;
+  ::sigaction(SIGSEGV, &action, nullptr);
+  read_past_end();
+  std::free(first);
+}
+void read_past_end_with(char const* name) {
+  char* const first = allocated();
+  using Signal = void (*(*)(int, void (*)(int)))(int);
+  reinterpret_cast<Signal>(::dlsym(RTLD_DEFAULT, name))(SIGSEGV, &handled);
+  read_past_end();
+  std::free(first);
+}
+void read_past_end_with_signal() { read_past_end_with("signal"); }
+void read_past_end_with_bsd_signal() { read_past_end_with("bsd_signal"); }
+void read_past_end_with_sysv_signal() { read_past_end_with("sysv_signal"); }
+void read_past_end_with_strict_signal() { read_past_end_with("__sysv_signal"); }
+
 // No bug: more blocks than there may be mappings, alive at once, then used and freed.
 void hold_many() {
   constexpr int kMany = 50'000;
@@ -206,6 +240,33 @@ void hold_many() {
       if (block[i] != 'x') std::puts("damaged");
     std::free(block);
   }
+}
+
+// From now on the kernel answers `call` with errno `code` when its third argument is `value`.
+void refuse(long call, unsigned value, unsigned code) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | code),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog filter{sizeof program / sizeof program[0], program};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+    std::puts("no filter");
+}
+constexpr unsigned kGuardInstall = 102;
+
+// The same where guards are made by access rights, at the price of mappings; and some where they cannot be made.
+void hold_many_on_an_older_kernel() {
+  refuse(SYS_madvise, kGuardInstall, EINVAL);
+  hold_many();
+}
+void hold_some_without_guards() {
+  refuse(SYS_madvise, kGuardInstall, EINVAL);
+  refuse(SYS_mprotect, PROT_NONE, ENOMEM);
+  churn(100);
 }
 
 // No bug: where blocks lie relative to the first one, while some are freed.
@@ -258,7 +319,14 @@ constexpr Bug kBugs[] = {BUG(double_free),
                          BUG(read_after_free),
                          BUG(read_past_end),
                          BUG(read_before_start),
+                         BUG(read_past_end_with_sigaction),
+                         BUG(read_past_end_with_signal),
+                         BUG(read_past_end_with_bsd_signal),
+                         BUG(read_past_end_with_sysv_signal),
+                         BUG(read_past_end_with_strict_signal),
                          BUG(hold_many),
+                         BUG(hold_many_on_an_older_kernel),
+                         BUG(hold_some_without_guards),
                          BUG(print_distances)};
 
 }  // namespace

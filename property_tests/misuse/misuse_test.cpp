@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -140,12 +141,56 @@ TEST_P(MisuseGuarded, is_stopped_where_it_happens) {
 INSTANTIATE_TEST_SUITE_P(Hardened, MisuseGuarded, ::testing::ValuesIn(kGuarded),
                          [](auto const& guarded) { return std::string(guarded.param.bug) + "_" + guarded.param.side; });
 
+TEST(HardenedGuards, hold_for_more_blocks_than_there_may_be_mappings) {
+  ChildResult const many =
+      run_child(LIBRARY, {PROGRAM, "hold_many", "40", "main", "right"}, {"HAKMEM_GUARD=all", "HAKMEM_STATS=json"});
+  EXPECT_EQ(many.exit_code, 0);
+  EXPECT_EQ(many.out, "");
+  auto const figures = nlohmann::json::parse(many.err);
+  EXPECT_GE(figures["guarded_blocks_allocated"], 50'000);
+  EXPECT_EQ(figures["guards_refused"], 0);
+}
+
+TEST(HardenedGuards, that_the_kernel_refuses_are_counted_and_said_once_and_fail_nothing) {
+  for (bool const json : {false, true}) {
+    ChildResult const some = run_child(LIBRARY, {PROGRAM, "hold_some_without_guards", "40", "main", "right"},
+                                       {"HAKMEM_GUARD=all", json ? "HAKMEM_STATS=json" : "HAKMEM_STATS=off"});
+    EXPECT_EQ(some.exit_code, 0);
+    EXPECT_EQ(some.out, "");
+    std::string const line = "hakmem: a guard page was refused: the kernel is out of memory; going on without it\n";
+    EXPECT_EQ(some.err.substr(0, line.size()), line);
+    if (json)
+      EXPECT_GE(nlohmann::json::parse(some.err.substr(line.size()))["guards_refused"], 100);
+    else
+      EXPECT_EQ(some.err, line);
+  }
+}
+
 TEST(HardenedGuards, are_given_up_with_one_line_when_the_kernel_allows_no_more_mappings) {
-  ChildResult const many = run_child(LIBRARY, {PROGRAM, "hold_many", "40", "main", "right"}, {"HAKMEM_GUARD=all"});
+  ChildResult const many =
+      run_child(LIBRARY, {PROGRAM, "hold_many_on_an_older_kernel", "40", "main", "right"}, {"HAKMEM_GUARD=all"});
   EXPECT_EQ(many.exit_code, 0);
   EXPECT_EQ(many.out, "");
   EXPECT_EQ(many.err,
             "hakmem: blocks get no guard pages: half of the mappings that vm.max_map_count allows are in use\n");
+}
+
+TEST(HardenedLevel, decides_what_is_guarded_unless_that_is_said) {
+  auto const stops = [](char const* library, std::vector<std::string> const& options) {
+    return run_child(library, {PROGRAM, "read_past_end", "4000", "main", "wrong"}, options).signal == SIGSEGV;
+  };
+  EXPECT_TRUE(stops(LIBRARY, {"HAKMEM_LEVEL=full"}));
+  EXPECT_TRUE(stops(FAST_LIBRARY, {"HAKMEM_LEVEL=full"}));
+  EXPECT_FALSE(stops(LIBRARY, {"HAKMEM_LEVEL=full", "HAKMEM_GUARD=off"}));
+  EXPECT_FALSE(stops(LIBRARY, {"HAKMEM_LEVEL=harden"}));
+  for (char const* library : {LIBRARY, FAST_LIBRARY}) {
+    ChildResult const many = run_child(library, {PROGRAM, "hold_many", "40", "main", "right"},
+                                       {"HAKMEM_LEVEL=guard", "HAKMEM_SEED=3", "HAKMEM_STATS=json"});
+    auto const figures = nlohmann::json::parse(many.err);
+    int const chosen = figures["guarded_blocks_allocated"].get<int>() + figures["guarded_blocks_forgone"].get<int>();
+    EXPECT_GT(chosen, 20) << library;
+    EXPECT_LT(chosen, 100) << library;
+  }
 }
 
 TEST(HardenedGuards, of_a_sample_stop_about_one_bug_in_so_many) {
@@ -179,6 +224,33 @@ TEST(HardenedFill, of_one_in_so_many_finds_about_that_share_of_writes_further_in
   }
   EXPECT_GE(found, 4u);
   EXPECT_LE(found, 30u);
+}
+
+// A guard that is hit is told of although the program has installed a handler since; then that one runs.
+TEST(MisuseHandled, is_told_before_a_handler_that_the_program_installed_later) {
+  for (char const* how : {"sigaction", "signal", "bsd_signal", "sysv_signal", "strict_signal"}) {
+    for (char const* library : {LIBRARY, FAST_LIBRARY}) {
+      SCOPED_TRACE(std::string(how) + ", " + library);
+      ChildResult const bug =
+          run_child(library, {PROGRAM, std::string("read_past_end_with_") + how, "4000", "main", "wrong"},
+                    {library == std::string(LIBRARY) ? "HAKMEM_GUARD=all" : "HAKMEM_GUARD=sample:1"});
+      EXPECT_EQ(bug.exit_code, 7);
+      EXPECT_EQ(bug.out, "handled\n");
+      EXPECT_EQ(bug.err.substr(0, bug.err.find('\n')),
+                "hakmem: overflow: read 0 bytes past the end of a 4000-byte block from malloc");
+    }
+  }
+}
+
+// Python's handler prints, puts back what was there before and sends the signal again.
+TEST(MisuseHandled, leaves_the_handlers_of_real_programs_as_they_are) {
+  for (char const* library : {LIBRARY, FAST_LIBRARY}) {
+    ChildResult const python = run_child(
+        library, {"/usr/bin/env", "python3", "-X", "faulthandler", "-c", "import ctypes; ctypes.string_at(16)"},
+        {"PYTHONMALLOC=malloc"});
+    EXPECT_EQ(python.signal, SIGSEGV) << library;
+    EXPECT_TRUE(python.err.starts_with("Fatal Python error: Segmentation fault")) << python.err;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Hardened, Misuse, ::testing::ValuesIn(kPromises),

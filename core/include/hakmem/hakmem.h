@@ -85,6 +85,7 @@ struct hak_statistics {
   uint64_t heaps_parked_now;         /* of these, without a thread */
   uint64_t guarded_blocks_allocated; /* blocks given pages of their own between guard pages */
   uint64_t guarded_blocks_forgone;   /* blocks chosen for them that got none */
+  uint64_t guards_refused;           /* guard pages that the kernel refused */
 };
 
 /* Fills in the first `out->size` bytes of the figures; set it to sizeof *out before. On return it says how many
