@@ -168,7 +168,7 @@ void write_stack(Text& out, char const* title, std::uint32_t thread, Stack const
 }
 
 Stack current_stack(Evidence const& evidence) noexcept {
-  Stack stack = walk_stack(evidence.frame ? evidence.frame : entry_frame, Stack::kMaxFrames - 1);
+  Stack stack = walk_stack(evidence.frame, Stack::kMaxFrames - 1);
   if (!evidence.pc) return stack;
   for (unsigned i = stack.count++; i > 0; --i) stack.frames[i] = stack.frames[i - 1];
   stack.frames[0] = evidence.pc;
