@@ -146,6 +146,10 @@ void write_first_line(Text& out, Evidence const& evidence) noexcept {
     case ErrorKind::kOverflow:
     case ErrorKind::kUnderflow:
       write_damage(out, evidence, facts);
+      break;
+    case ErrorKind::kBrokenHeap:
+      out << "bad " << (evidence.access ? evidence.access : "access")
+          << " by the allocator: its own data were overwritten, or it was given a bad pointer";
   }
   out << '\n';
 }
@@ -258,6 +262,8 @@ char const* name_of(ErrorKind kind) noexcept {
       return "underflow";
     case ErrorKind::kUseAfterFree:
       return "use-after-free";
+    case ErrorKind::kBrokenHeap:
+      return "broken-heap";
   }
   return "?";
 }

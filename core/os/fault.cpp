@@ -5,6 +5,9 @@
 
 #include <cerrno>
 
+#include "core/os/line.h"
+#include "core/os/linux.h"
+
 namespace hakmem {
 namespace {
 
@@ -12,6 +15,8 @@ namespace {
 using Look = void (*)(Fault const&);
 constinit Look looker = nullptr;
 struct sigaction before_segv, before_bus;
+
+constinit thread_local bool looking = false;
 
 Fault fault_of(siginfo_t const* info, void const* context) noexcept {
   Fault fault;
@@ -29,13 +34,35 @@ Fault fault_of(siginfo_t const* info, void const* context) noexcept {
   return fault;
 }
 
+// A fault meanwhile comes to handle() as well.
+void look_at(Fault const& fault) noexcept {
+  sigset_t faults, blocked;
+  ::sigemptyset(&faults);
+  ::sigaddset(&faults, SIGSEGV);
+  ::sigaddset(&faults, SIGBUS);
+  ::pthread_sigmask(SIG_UNBLOCK, &faults, &blocked);
+  looking = true;
+  looker(fault);
+  looking = false;
+  ::pthread_sigmask(SIG_SETMASK, &blocked, nullptr);
+}
+
 void handle(int number, siginfo_t* info, void* context) {
   int const saved_errno = errno;
   struct sigaction const& before = number == SIGSEGV ? before_segv : before_bus;
-  if (info->si_code > 0) looker(fault_of(info, context));
+  bool const informs = (before.sa_flags & SA_SIGINFO) != 0;
+  bool const fatal = looking || (!informs && (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN));
+  if (looking) {
+    Line()
+        .text("hakmem: a fault while another was looked at: the heap's own data were overwritten")
+        .write_to<Linux>(kStandardError);
+  } else if (info->si_code > 0) {
+    Fault fault = fault_of(info, context);
+    fault.fatal = fatal;
+    look_at(fault);
+  }
   errno = saved_errno;
-  if (before.sa_flags & SA_SIGINFO) return before.sa_sigaction(number, info, context);
-  if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) return before.sa_handler(number);
+  if (!fatal) return informs ? before.sa_sigaction(number, info, context) : before.sa_handler(number);
   // The access is made again and ends the process; a signal that was sent is sent again.
   struct sigaction fallback {};
   fallback.sa_handler = SIG_DFL;
