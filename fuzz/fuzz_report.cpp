@@ -19,7 +19,7 @@ namespace {
 
 using testing::require;
 
-constexpr unsigned kKinds = 8;
+constexpr unsigned kKinds = 9;
 constexpr std::size_t kImageBytes = 4096;
 
 // A file that only this process has.

@@ -7,6 +7,7 @@
 #include "core/os/linux.h"
 #include "hardened/damage.h"
 #include "hardened/entropy.h"
+#include "hardened/modules.h"
 #include "hardened/report.h"
 
 namespace hakmem {
@@ -101,15 +102,17 @@ bool check_free(BlockPlace const& place, std::uint64_t record, char const* call)
 using Find = BlockPlace (*)(void const*);
 constinit Find find_block = nullptr;
 
-// A guard was hit, or something that is none of ours.
+// A guard was hit, or the allocator itself went wrong, or it is none of ours.
 void explain(Fault const& fault) noexcept {
   BlockPlace const place = find_block(fault.address);
-  if (!place.is_block()) return;
   Evidence evidence = evidence_of(ErrorKind::kUseAfterFree, "", place, fault.address);
   Facts const facts = Facts::from(evidence.record);
-  if (facts.state == BlockState::kNever) return;
-  if (facts.state == BlockState::kLive)
+  if (!place.is_block() || facts.state == BlockState::kNever) {
+    if (!fault.fatal || !is_in_own_library(fault.pc)) return;
+    evidence.kind = ErrorKind::kBrokenHeap;
+  } else if (facts.state == BlockState::kLive) {
     evidence.kind = fault.address < client_of(place, facts) ? ErrorKind::kUnderflow : ErrorKind::kOverflow;
+  }
   evidence.access = fault.access;
   evidence.pc = fault.pc;
   evidence.frame = fault.frame;

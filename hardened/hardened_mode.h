@@ -125,7 +125,7 @@ struct HardenedMode {
   static bool carve_in_front() noexcept { return (hardened::next_random() & 1) != 0; }
 
   // Where the program called; see hardened/stacks.h.
-  [[gnu::always_inline]] static void entered(void* frame) noexcept { hardened::entry_frame = frame; }
+  [[gnu::always_inline]] static void entered(void* frame) noexcept { hardened::note_entry(frame); }
 
   [[gnu::always_inline]] static void* arm(BlockPlace const& place, Request const& request, bool) noexcept {
     using namespace hardened;

@@ -2,10 +2,14 @@
 
 #include <elf.h>
 #include <link.h>
+#include <sys/auxv.h>
 
 #include <cstring>
 
 #include "core/os/linux.h"
+
+// Made by the linker: the head of the file that this code became part of.
+extern "C" [[gnu::visibility("hidden")]] ElfW(Ehdr) const __ehdr_start;
 
 namespace hakmem::hardened {
 namespace {
@@ -142,6 +146,19 @@ void write_symbol_of(Text& out, char const* path, std::uint64_t offset, CodeAddr
 }  // namespace
 
 void start_modules(bool with_symbols) noexcept { names_functions = with_symbols; }
+
+bool is_in_own_library(void const* code) noexcept {
+  auto const base = reinterpret_cast<std::uintptr_t>(&__ehdr_start);
+  std::uintptr_t const segments = base + __ehdr_start.e_phoff;
+  if (segments == ::getauxval(AT_PHDR)) return false;
+  auto const* const segment = reinterpret_cast<ElfW(Phdr) const*>(segments);
+  std::uintptr_t const offset = reinterpret_cast<std::uintptr_t>(code) - base;
+  for (unsigned i = 0; i < __ehdr_start.e_phnum; ++i)
+    if (segment[i].p_type == PT_LOAD && (segment[i].p_flags & PF_X) != 0 &&
+        offset - segment[i].p_vaddr < segment[i].p_memsz)
+      return true;
+  return false;
+}
 
 void write_code_address(Text& out, void const* address, CodeAddress kind) noexcept {
   auto const wanted = reinterpret_cast<std::uintptr_t>(address);

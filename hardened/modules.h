@@ -9,6 +9,9 @@
 
 namespace hakmem::hardened {
 
+// False where this code is linked into the program itself.
+bool is_in_own_library(void const* code) noexcept;
+
 void start_modules(bool with_symbols) noexcept;
 
 // Appends "PATH+0xOFFSET (build-id HEX)", and with symbols " in FUNCTION+0xOFFSET"; "?" where no file is mapped.

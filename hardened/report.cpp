@@ -146,6 +146,10 @@ void write_first_line(Text& out, Evidence const& evidence) noexcept {
     case ErrorKind::kOverflow:
     case ErrorKind::kUnderflow:
       write_damage(out, evidence, facts);
+      break;
+    case ErrorKind::kBrokenHeap:
+      out << "bad " << (evidence.access ? evidence.access : "access")
+          << " by the allocator: its own data were overwritten, or it was given a bad pointer";
   }
   out << '\n';
 }
@@ -168,7 +172,7 @@ void write_stack(Text& out, char const* title, std::uint32_t thread, Stack const
 }
 
 Stack current_stack(Evidence const& evidence) noexcept {
-  Stack stack = walk_stack(evidence.frame ? evidence.frame : entry_frame, Stack::kMaxFrames - 1);
+  Stack stack = walk_stack(evidence.frame, Stack::kMaxFrames - 1);
   if (!evidence.pc) return stack;
   for (unsigned i = stack.count++; i > 0; --i) stack.frames[i] = stack.frames[i - 1];
   stack.frames[0] = evidence.pc;
@@ -258,6 +262,8 @@ char const* name_of(ErrorKind kind) noexcept {
       return "underflow";
     case ErrorKind::kUseAfterFree:
       return "use-after-free";
+    case ErrorKind::kBrokenHeap:
+      return "broken-heap";
   }
   return "?";
 }

@@ -24,6 +24,7 @@ enum class ErrorKind : std::uint8_t {
   kOverflow,
   kUnderflow,
   kUseAfterFree,
+  kBrokenHeap,  // the allocator itself faulted
 };
 char const* name_of(ErrorKind kind) noexcept;
 

@@ -25,7 +25,7 @@ struct SampledFastMode : FastMode {
   static std::uint32_t next_sample() noexcept;
   static bool affords_sample(std::uint64_t now_ms) noexcept;
 
-  [[gnu::always_inline]] static void entered(void* frame) noexcept { hardened::entry_frame = frame; }
+  [[gnu::always_inline]] static void entered(void* frame) noexcept { hardened::note_entry(frame); }
   static void* arm(BlockPlace const& place, Request const& request, bool zeroed) noexcept;
   static bool admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
   static bool inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {

@@ -47,29 +47,30 @@ std::uintptr_t stack_top() noexcept {
 constexpr std::size_t kFarthestFrame = 256 * kKiB;
 constexpr std::size_t kLargestStack = 64 * kMiB;
 
-constexpr std::size_t kFrameWords = 2 * sizeof(void*);  // the frame before, the return address
+bool is_on_own_stack(std::uintptr_t address, std::uintptr_t top) noexcept {
+  return address < top && top - address >= sizeof(Frame) && top - address <= kLargestStack &&
+         address % sizeof(void*) == 0;
+}
 
-// visit(return address) for each frame from `frame` outwards, at most `most`.
+// visit(return address) for a frame above `below` and for each outwards, at most `most`.
 template <class Visit>
-[[gnu::always_inline]] inline void walk(void* frame, unsigned most, Visit visit) noexcept {
-  auto address = reinterpret_cast<std::uintptr_t>(frame);
-  std::uintptr_t const last = stack_top() - kFrameWords;
-  if (address > last || last - address > kLargestStack) return;
-  for (unsigned left = most; left > 0; --left) {
-    auto* const words = reinterpret_cast<std::uintptr_t const*>(address);
-    std::uintptr_t const outer = words[0];
-    if (words[1] == 0) return;
-    visit(words[1]);
-    // In units of a word beyond the next one: what lies below, too far or between words is large.
-    std::uintptr_t const distance = std::rotr(outer - address - sizeof(void*), 3);
-    if (distance >= kFarthestFrame / sizeof(void*) || outer > last) return;
-    address = outer;
+[[gnu::always_inline]] inline void walk(Frame frame, void* below, unsigned most, Visit visit) noexcept {
+  auto inner = reinterpret_cast<std::uintptr_t>(below);
+  std::uintptr_t const last = stack_top() - sizeof(Frame);
+  for (unsigned left = most; left > 0 && frame.caller != 0; --left) {
+    visit(frame.caller);
+    std::uintptr_t const outer = frame.outer;
+    // In words beyond the next one: what lies below, too far or between words is large.
+    std::uintptr_t const distance = std::rotr(outer - inner - sizeof(void*), 3);
+    if (distance >= kFarthestFrame / sizeof(void*) || last - outer > kLargestStack) return;
+    frame = *reinterpret_cast<Frame const*>(outer);
+    inner = outer;
   }
 }
 
 // The stack that was just hashed, stored. 0: there is no room.
 [[gnu::noinline, gnu::cold]] std::uint32_t add(std::uint64_t hash) noexcept {
-  Stack const stack = walk_stack(entry_frame, stored_depth);
+  Stack const stack = walk_stack(nullptr, stored_depth);
   std::uint32_t const slots = static_cast<std::uint32_t>((1 + stack.count + kSlotWords - 1) / kSlotWords);
   std::uint32_t const fresh = 1 + store->used.fetch_add(slots, std::memory_order_relaxed);
   if (fresh + slots > kSlots) {
@@ -115,15 +116,19 @@ void start_stacks(unsigned depth) noexcept {
 
 Stack walk_stack(void* frame, unsigned most) noexcept {
   Stack stack;
-  walk(frame, most, [&stack](std::uintptr_t caller) { stack.frames[stack.count++] = reinterpret_cast<void*>(caller); });
+  auto const add = [&stack](std::uintptr_t caller) { stack.frames[stack.count++] = reinterpret_cast<void*>(caller); };
+  if (!frame)
+    walk(entry_frame, __builtin_frame_address(0), most, add);
+  else if (is_on_own_stack(reinterpret_cast<std::uintptr_t>(frame), stack_top()))
+    walk(*static_cast<Frame const*>(frame), frame, most, add);
   return stack;
 }
 
 std::uint32_t remember_stack() noexcept {
-  if (!store || !entry_frame) return 0;
+  if (!store || entry_frame.caller == 0) return 0;
   std::uint64_t hash = 0;
   unsigned count = 0;
-  walk(entry_frame, stored_depth, [&](std::uintptr_t caller) {
+  walk(entry_frame, __builtin_frame_address(0), stored_depth, [&](std::uintptr_t caller) {
     hash = (hash + caller) * 0x9e3779b97f4a7c15;
     ++count;
   });

@@ -21,10 +21,18 @@ struct Stack {
 // Frames stored per call, 0 to Stack::kMaxFrames. Set once by start_stacks().
 void start_stacks(unsigned depth) noexcept;
 
-// The exported function that the program called; walks begin at its caller.
-inline constinit thread_local void* entry_frame = nullptr;
+// What a function saved when it was called, as it lies where its frame pointer points.
+struct Frame {
+  std::uintptr_t outer = 0;   // the caller's frame pointer
+  std::uintptr_t caller = 0;  // the return address
+};
 
-// Frames from `frame` outwards, at most `most`.
+// Of the exported function that the program called. A copy, because what that function ends by jumping to
+// may overwrite the place.
+inline constinit thread_local Frame entry_frame{};
+[[gnu::always_inline]] inline void note_entry(void* frame) noexcept { entry_frame = *static_cast<Frame const*>(frame); }
+
+// Return addresses from that of a frame outwards, at most `most`: from `frame`, or from the entry if it is null.
 Stack walk_stack(void* frame, unsigned most) noexcept;
 
 inline constexpr unsigned kStackIdBits = 18;

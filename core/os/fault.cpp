@@ -11,6 +11,7 @@
 
 #include "core/base/atomic.h"
 #include "core/base/lock.h"
+#include "core/os/line.h"
 #include "core/os/linux.h"
 
 // libc's own, under the names of it that no library stands in for.
@@ -106,6 +107,8 @@ class NoSignals {
   sigset_t before_;
 };
 
+constinit thread_local bool looking = false;
+
 Fault fault_of(siginfo_t const* info, void const* context) noexcept {
   Fault fault;
   fault.address = info->si_addr;
@@ -126,10 +129,20 @@ Fault fault_of(siginfo_t const* info, void const* context) noexcept {
 // same access faults again, and was told of. protocol: any thread; relaxed, for nothing else is published.
 constinit std::atomic<void*> last_address{nullptr}, last_pc{nullptr};
 
-void look_at(Fault const& fault, bool final) noexcept {
+// A fault meanwhile comes to handle() as well.
+void look_at(Fault const& fault) noexcept {
   bool const same = last_address.exchange(fault.address, std::memory_order_relaxed) == fault.address;
   bool const same_pc = last_pc.exchange(fault.pc, std::memory_order_relaxed) == fault.pc;
-  if (!final || !same || !same_pc) looker(fault);
+  if (fault.fatal && same && same_pc) return;
+  sigset_t faults, blocked;
+  ::sigemptyset(&faults);
+  ::sigaddset(&faults, SIGSEGV);
+  ::sigaddset(&faults, SIGBUS);
+  ::pthread_sigmask(SIG_UNBLOCK, &faults, &blocked);
+  looking = true;
+  looker(fault);
+  looking = false;
+  ::pthread_sigmask(SIG_SETMASK, &blocked, nullptr);
 }
 
 void handle(int number, siginfo_t* info, void* context) {
@@ -139,9 +152,18 @@ void handle(int number, siginfo_t* info, void* context) {
     asked_for(number)->compare_exchange_strong(word, Asked(word).after_once().word(), std::memory_order_relaxed);
   Asked const asked(word);
   bool const faulted = info->si_code > 0;
-  if (faulted) look_at(fault_of(info, context), !asked.handles());
+  bool const fatal = (faulted && looking) || !asked.handles();
+  if (faulted && looking) {
+    Line()
+        .text("hakmem: a fault while another was looked at: the heap's own data were overwritten")
+        .write_to<Linux>(kStandardError);
+  } else if (faulted) {
+    Fault fault = fault_of(info, context);
+    fault.fatal = fatal;
+    look_at(fault);
+  }
   errno = saved_errno;
-  if (asked.handles()) return asked.call(number, info, context);
+  if (!fatal) return asked.call(number, info, context);
   if (asked.ignores() && !faulted) return;
   // The access is made again and ends the process; a signal that was sent is sent again.
   struct sigaction fallback {};

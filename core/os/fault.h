@@ -16,13 +16,14 @@ struct Fault {
   void* pc = nullptr;
   void* frame = nullptr;          // the frame pointer at that moment
   char const* access = "access";  // "read" or "write" where the processor tells
+  bool fatal = true;              // no handler of the program's will hear of it
 };
 
 class Faults {
  public:
   // Calls look(fault) for SIGSEGV and SIGBUS. Then the fault takes its course: the program's handler runs,
   // whether it was there before or came later through action() or handler(), or the process ends as it
-  // would have.
+  // would have. A fault of look() itself is told in one line and ends the process.
   static void install(void (*look)(Fault const&)) noexcept;
 
   // In a child, after fork. Until then, as in a child that shares its parent's memory (vfork), what is asked

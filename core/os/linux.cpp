@@ -228,7 +228,8 @@ int Linux::open_to_read(char const* path) noexcept {
 
 int Linux::open_to_append(char const* path) noexcept {
   ErrnoKept const kept;
-  return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  return static_cast<int>(
+      ::syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644));
 }
 
 std::size_t Linux::read_at(int fd, std::uint64_t offset, char* text, std::size_t bytes) noexcept {

@@ -1,4 +1,5 @@
 // One bug, or its corrected twin:  misuse BUG SIZE main|thread wrong|right
+// The bug `list` prints the names of all.
 // Built without optimisation: a compiler may remove what is undefined.
 #include <dlfcn.h>
 #include <linux/filter.h>
@@ -340,10 +341,12 @@ int main(int count, char** arguments) {
   bool const in_thread = arguments[3] == std::string_view("thread");
   wrong = arguments[4] == std::string_view("wrong");
   for (Bug const& bug : kBugs) {
+    if (arguments[1] == std::string_view("list")) std::printf("%s\n", bug.name.data());
     if (bug.name != arguments[1]) continue;
     in_thread ? std::thread(bug.run).join() : bug.run();
     return 0;
   }
+  if (arguments[1] == std::string_view("list")) return 0;
   std::fprintf(stderr, "misuse: no bug is named %s\n", arguments[1]);
   return 2;
 }

@@ -30,6 +30,16 @@ TEST(HardenedReport, tells_all_three_stacks_with_module_offset_and_build_id) {
   EXPECT_GE(count_of(result.err, " (build-id "), 3) << result.err;
 }
 
+TEST(HardenedReport, has_whole_stacks_of_every_way_to_allocate_and_free) {
+  for (char const* bug : {"double_free", "delete_of_new_array", "delete_with_another_alignment", "realloc_of_new",
+                          "usable_size_of_dead", "free_sized_with_another_size"}) {
+    std::string const text = run_bug(bug, {"HAKMEM_SYMBOLIZE=1"}).err;
+    int const stacks = count_of(text, " by thread 1:\n");
+    EXPECT_GE(stacks, 2) << text;
+    EXPECT_EQ(count_of(text, " in main+0x"), stacks) << text;
+  }
+}
+
 TEST(HardenedReport, is_one_json_line_when_asked) {
   ChildResult const result = run_bug("double_free", {"HAKMEM_REPORT_FORMAT=json"});
   auto const report = nlohmann::json::parse(result.err);

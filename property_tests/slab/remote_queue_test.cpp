@@ -16,7 +16,8 @@ namespace {
 
 template <class C>
 class SlabRemoteQueue : public ::testing::Test {};
-using QueueConfigs = ::testing::Types<SlabConfig<FastMode, DefaultGeometry>, SlabConfig<ProbeMode, DefaultGeometry>>;
+using QueueConfigs = ::testing::Types<SlabConfig<FastMode, DefaultGeometry>, SlabConfig<ProbeMode, DefaultGeometry>,
+                                      SlabConfig<HardenedMode, DefaultGeometry>>;
 TYPED_TEST_SUITE(SlabRemoteQueue, QueueConfigs);
 
 struct alignas(16) Cell {

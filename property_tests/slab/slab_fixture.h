@@ -9,6 +9,7 @@
 #include "core/mode/config.h"
 #include "core/os/linux.h"
 #include "core/slab/superslab.h"
+#include "hardened/hardened_mode.h"
 #include "property_tests/model/probe_mode.h"
 
 namespace hakmem::testing {
@@ -17,7 +18,8 @@ template <class ModeT, class GeometryT>
 using SlabConfig = Config<ModeT, Linux, StdSync, GeometryT>;
 
 using SlabConfigs = ::testing::Types<SlabConfig<FastMode, TinyGeometry>, SlabConfig<ProbeMode, TinyGeometry>,
-                                     SlabConfig<FastMode, DefaultGeometry>, SlabConfig<ProbeMode, DefaultGeometry>>;
+                                     SlabConfig<HardenedMode, TinyGeometry>, SlabConfig<FastMode, DefaultGeometry>,
+                                     SlabConfig<ProbeMode, DefaultGeometry>, SlabConfig<HardenedMode, DefaultGeometry>>;
 
 template <class C>
 class LoneSuperSlab {
