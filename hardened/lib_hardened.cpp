@@ -24,3 +24,4 @@ using Libc = hakmem::Entry<Process>;
 
 #include "core/api/exports.inc"
 #include "core/api/operators.inc"
+#include "hardened/fault_exports.inc"

@@ -7,7 +7,6 @@
 #include "core/api/linux_process.h"
 #include "core/api/new_handler.h"
 #include "core/api/runtime.h"
-#include "core/os/fault.h"
 #include "core/os/linux.h"
 #include "hardened/sampled_fast_mode.h"
 
