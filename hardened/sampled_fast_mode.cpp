@@ -50,6 +50,7 @@ std::uint32_t SampledFastMode::next_sample() noexcept {
 }
 
 bool SampledFastMode::affords_sample(std::uint64_t now_ms) noexcept {
+  if (sample_in_ == 1) return true;
   std::uint64_t const now_us = now_ms * 1000;
   if (paid_until_us > now_us) return false;
   paid_until_us = std::max(paid_until_us, now_us - std::min(now_us, kSavingsUs)) + kBudgetUsPerBlock * sample_in_;

@@ -233,9 +233,7 @@ class Allocator {
     return kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes);
   }
   Slab* head_of(void const* address) const noexcept { return Heap::slab_of(global_.space.registry(), address)->head(); }
-  LargeBlock* find_large(void const* address) const noexcept {
-    return large_block_at(global_.space.registry().find(address), address);
-  }
+  LargeBlock* find_large(void const* address) const noexcept { return large_at(global_.space.registry(), address); }
 
   std::size_t block_bytes(void const* block) const noexcept {
     if (!is_large(block)) return head_of(block)->block_bytes;

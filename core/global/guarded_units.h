@@ -59,10 +59,14 @@ struct GuardedUnit : LargeBlock {
 
 // What a registry entry says of an address in it; null: no large block.
 template <class C>
-[[gnu::always_inline]] inline LargeBlock* large_block_at(RegistryEntry<C> entry, void const* address) noexcept {
+[[gnu::always_inline]] inline LargeBlock* large_at(RegistryEntry<C> entry, void const* address) noexcept {
   LargeBlock* const large = entry.large();
   if (!large || !large->shared) return large;
   return static_cast<GuardedUnit<C>*>(large)->tenant_at(address);
+}
+template <class C>
+LargeBlock* large_at(Registry<C> const& registry, void const* address) noexcept {
+  return large_at(registry.find(address), address);
 }
 
 template <class C>

@@ -21,7 +21,7 @@ class Resolver {
   [[gnu::always_inline]] static BlockPlace find(Registry<C> const& registry, void const* address) noexcept {
     RegistryEntry<C> const entry = registry.find(address);
     if (entry.large()) {
-      LargeBlock* const large = large_block_at(entry, address);
+      LargeBlock* const large = large_at(entry, address);
       return large ? place_of(large) : BlockPlace{};
     }
     if (SuperSlab<C>* const super = entry.super_slab()) return find_in(super, address);

@@ -44,7 +44,7 @@ template <class Os>
 class GuardedUnitsOn : public GlobalTest<Os> {
  public:
   LargeBlock* allocate(std::size_t bytes) { return this->large().allocate_guarded(this->space(), bytes); }
-  LargeBlock* find(std::byte const* address) { return large_block_at(this->space().registry().find(address), address); }
+  LargeBlock* find(std::byte const* address) { return large_at(this->space().registry(), address); }
   std::byte* unit_of(LargeBlock* block) { return this->space().registry().find(block->start()).large()->base; }
   void release(LargeBlock* block) { this->large().release(this->space(), block, 0); }
   void purge() { this->large().purge(this->space(), 0, 0, ~0u); }
@@ -88,9 +88,14 @@ TYPED_TEST(GuardedUnitsOn, use_no_place_twice) {
 TYPED_TEST(GuardedUnitsOn, go_back_when_they_are_full_and_their_last_block_is_gone) {
   LargeBlock* const kept = this->allocate(100);
   std::byte* const start = kept->start();
+  LargeBlock* const gone = this->allocate(100);
+  std::byte* const gone_start = gone->start();
+  this->release(gone);
+  EXPECT_EQ(this->find(gone_start), gone) << "explained while it is a grave";
   for (unsigned i = 0; i < 500; ++i) this->release(this->allocate(100));
   this->purge();
   EXPECT_EQ(this->space().ledger().held_bytes, 2 * kMiB) << "of the block that is left";
+  EXPECT_EQ(this->find(gone_start), nullptr) << "nobody's";
   EXPECT_EQ(this->find(start), kept);
   start[0] = std::byte{1};
   this->release(kept);
