@@ -95,7 +95,8 @@ Damage look_at_live(BlockPlace const& place, std::uint64_t record) noexcept {
     return damage;
   if (!layout.has_header()) return {};
   HeaderDamage const header = compare_header(layout.header, Header::of_live(record, layout.header));
-  if (Damage const damage = overrun_of_previous(place, header.found() ? &header : nullptr); damage.found) return damage;
+  bool const reached = header.found() && layout.header == layout.start;
+  if (Damage const damage = overrun_of_previous(place, reached ? &header : nullptr); damage.found) return damage;
   if (header.found())
     return {true, ErrorKind::kUnderflow, place, record, layout.header + header.first, header.last - header.first + 1};
   if (Damage const damage = changed(ErrorKind::kUnderflow, place, record, layout.start, layout.header); damage.found)

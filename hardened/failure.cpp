@@ -33,13 +33,14 @@ bool cut(std::string_view& rest, char separator, std::string_view& head) noexcep
   return found;
 }
 
-// A decimal number of at most 18 digits that takes all of `text`.
+// A decimal number of 64 bits that takes all of `text`.
 bool parse_number(std::string_view text, std::uint64_t& value) noexcept {
-  if (text.empty() || text.size() > 18) return false;
+  if (text.empty()) return false;
   std::uint64_t sum = 0;
   for (char const character : text) {
     if (character < '0' || character > '9') return false;
-    sum = sum * 10 + static_cast<std::uint64_t>(character - '0');
+    auto const digit = static_cast<std::uint64_t>(character - '0');
+    if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, digit, &sum)) return false;
   }
   value = sum;
   return true;

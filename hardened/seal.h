@@ -86,8 +86,8 @@ inline std::byte* client_of(BlockPlace const& place, Facts const& facts) noexcep
 
 // Two words, read and written whole: other threads look at their neighbours' headers.
 struct Header {
-  std::uint64_t word = 0;
-  std::uint64_t seal = 0;
+  std::uint64_t word;
+  std::uint64_t seal;
   bool operator==(Header const&) const = default;
 
   // Set in every seal: a byte of text or a zero that is written over one is always found.

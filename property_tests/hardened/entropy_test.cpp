@@ -1,0 +1,156 @@
+// Secrets and random numbers: repeated by a seed, different without one, and spread over their range.
+#include "hardened/entropy.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <new>
+#include <set>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+namespace hakmem::hardened {
+namespace {
+
+using Drawn = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t, unsigned char>;
+
+// By a child, for they can be drawn only once.
+Drawn drawn(std::uint64_t seed) {
+  void* const shared = ::mmap(nullptr, sizeof(Drawn), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  pid_t const child = ::fork();
+  if (child == 0) {
+    start_entropy(seed);
+    new (shared)
+        Drawn(secrets.seal_keys[0], secrets.seal_keys[1], secrets.link_key, secrets.random_key, secrets.pattern);
+    ::_exit(0);
+  }
+  int status = 1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  Drawn const copy = *static_cast<Drawn*>(shared);
+  ::munmap(shared, sizeof(Drawn));
+  return copy;
+}
+
+// Of splitmix64 from 1234567 on: https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64
+TEST(HardenedEntropy, draws_from_a_seed_what_the_generator_is_known_to_give) {
+  EXPECT_EQ(drawn(1234567), Drawn(6457827717110365317u, 3203168211198807973u, 9817491932198370423u,
+                                  4593380528125082431u, 0x81 + 16408922859458223821u % 0x7c));
+}
+
+TEST(HardenedEntropy, is_repeated_by_a_seed_and_differs_without_one) {
+  EXPECT_EQ(drawn(5), drawn(5));
+  std::set<std::uint64_t> words;
+  constexpr int kTimes = 20;
+  for (int i = 0; i < kTimes; ++i) {
+    auto const [first, second, link, random, pattern] = drawn(0);
+    words.insert({first, second, link, random});
+  }
+  EXPECT_EQ(words.size(), 4u * kTimes) << "none twice";
+}
+
+TEST(HardenedEntropy, draws_a_pattern_that_is_no_text_not_zero_and_not_all_ones) {
+  std::set<unsigned char> seen;
+  for (std::uint64_t seed = 0; seed < 150; ++seed) seen.insert(std::get<4>(drawn(seed)));
+  EXPECT_GT(*seen.begin(), 0x80);
+  EXPECT_LT(*seen.rbegin(), 0xff);
+  EXPECT_GT(seen.size(), 70u);
+}
+
+TEST(HardenedEntropy, keeps_its_secrets_where_nobody_can_write) {
+  EXPECT_EXIT(
+      {
+        std::signal(SIGSEGV, SIG_DFL);
+        start_entropy(1);
+        secrets.pattern = 1;
+      },
+      ::testing::KilledBySignal(SIGSEGV), "");
+}
+
+TEST(HardenedEntropy, mixes_every_bit_of_both_words_into_the_result) {
+  EXPECT_EQ(mix(0xffffffffffffffff, 2), 1u ^ 0xfffffffffffffffe);
+  EXPECT_EQ(mix(std::uint64_t{1} << 63, 1u << 20), 1u << 19);
+  EXPECT_EQ(mix(3, 5), 15u);
+}
+
+// Of Marsaglia's xorshift64 with the shifts 13, 7 and 17, from 1 on.
+TEST(HardenedRandom, goes_on_as_the_generator_is_known_to) {
+  own_state = 1;
+  for (std::uint64_t const expected :
+       {std::uint64_t{1082269761}, 1152992998833853505u, 11177516664432764457u, 17678023832001937445u})
+    EXPECT_EQ(next_random(), expected);
+}
+
+class HardenedRandomKey : public ::testing::Test {
+ public:
+  ~HardenedRandomKey() override { secrets.random_key = before_; }
+
+ private:
+  std::uint64_t const before_ = secrets.random_key;
+};
+
+TEST_F(HardenedRandomKey, and_the_number_of_the_thread_choose_the_first_number) {
+  auto const first = [](std::uint64_t key) {
+    secrets.random_key = key;
+    own_state = 0;
+    return next_random();
+  };
+  std::set<std::uint64_t> numbers;
+  for (std::uint64_t key = 1000; key < 1100; ++key) numbers.insert(first(key));
+  EXPECT_EQ(numbers.size(), 100u);
+  EXPECT_EQ(first(1000), first(1000));
+  std::uint64_t of_another = 0;
+  std::thread([&] { of_another = first(1000); }).join();
+  EXPECT_NE(of_another, first(1000));
+}
+
+TEST_F(HardenedRandomKey, of_any_value_gives_numbers_that_never_come_to_rest_at_zero) {
+  secrets.random_key = thread_number();
+  own_state = 0;
+  for (int i = 0; i < 10; ++i) EXPECT_NE(next_random(), 0u);
+}
+
+TEST(HardenedRandom, below_a_bound_takes_each_value_equally_often) {
+  own_state = 0x9e3779b97f4a7c15;
+  for (std::uint32_t const bound : {1u, 2u, 3u, 10u, 31u}) {
+    constexpr unsigned kTimes = 3000;
+    std::vector<unsigned> counts(bound);
+    for (unsigned i = 0; i < kTimes * bound; ++i) {
+      std::uint32_t const number = random_below(bound);
+      ASSERT_LT(number, bound);
+      ++counts[number];
+    }
+    for (unsigned const count : counts) EXPECT_NEAR(count, kTimes, kTimes / 10) << bound;
+  }
+  std::uint32_t most = 0;
+  for (int i = 0; i < 1000; ++i) most = std::max(most, random_below(0xffffffff));
+  EXPECT_GT(most, 0xf0000000);
+}
+
+TEST(HardenedThreads, are_numbered_in_the_order_in_which_they_ask_and_keep_their_number) {
+  std::uint32_t const own = thread_number();
+  EXPECT_GE(own, 1u);
+  std::uint32_t before = 0;
+  for (int i = 0; i < 5; ++i) {
+    std::uint32_t number = 0, again = 0;
+    std::thread([&] {
+      number = thread_number();
+      again = thread_number();
+    }).join();
+    EXPECT_EQ(again, number);
+    EXPECT_GT(number, own);
+    if (before != 0) {
+      EXPECT_EQ(number, before + 1);
+    }
+    before = number;
+  }
+  EXPECT_EQ(thread_number(), own);
+}
+
+}  // namespace
+}  // namespace hakmem::hardened

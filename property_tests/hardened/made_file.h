@@ -1,0 +1,93 @@
+// What it owns: files that a test makes up and maps: ELF files of any content among them.
+// Thread-safety: none.
+#pragma once
+
+#include <elf.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace hakmem::hardened {
+
+// A file of its own, gone at the end.
+class MadeFile {
+ public:
+  MadeFile(std::string const& name, std::string const& content)
+      : path_(std::filesystem::temp_directory_path() / ("hakmem_" + std::to_string(::getpid()) + "_" + name)) {
+    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    EXPECT_GE(descriptor_, 0) << path_;
+    EXPECT_EQ(::write(descriptor_, content.data(), content.size()), static_cast<ssize_t>(content.size()));
+  }
+  ~MadeFile() {
+    ::close(descriptor_);
+    ::unlink(path_.c_str());
+  }
+  MadeFile(MadeFile const&) = delete;
+  MadeFile& operator=(MadeFile const&) = delete;
+
+  std::string const& path() const { return path_; }
+  int descriptor() const { return descriptor_; }
+
+ private:
+  std::string const path_;
+  int descriptor_ = -1;
+};
+
+// Memory of a test, unmapped at the end: a stretch in which files are mapped.
+class MappedFiles {
+ public:
+  static constexpr std::size_t kBytes = 64 * 1024;
+
+  MappedFiles() : start_(static_cast<char*>(::mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {}
+  ~MappedFiles() { ::munmap(start_, kBytes); }
+  MappedFiles(MappedFiles const&) = delete;
+  MappedFiles& operator=(MappedFiles const&) = delete;
+
+  char* start() const { return start_; }
+  // Maps `bytes` of the file from `offset` on at so many bytes from the start.
+  char* map(MadeFile const& file, std::size_t at, std::size_t bytes, std::size_t offset = 0, int rights = PROT_READ) {
+    void* const place =
+        ::mmap(start_ + at, bytes, rights, MAP_PRIVATE | MAP_FIXED, file.descriptor(), static_cast<off_t>(offset));
+    EXPECT_EQ(place, start_ + at);
+    return start_ + at;
+  }
+
+ private:
+  char* const start_;
+};
+
+template <class T>
+std::string bytes_of(T const& part) {
+  return {reinterpret_cast<char const*>(&part), sizeof part};
+}
+
+// The head of an ELF file with so many program headers behind it and section headers at `sections`.
+inline std::string elf_header(unsigned segments, std::uint64_t sections = 0, unsigned section_count = 0) {
+  ElfW(Ehdr) header{};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_phoff = sizeof header;
+  header.e_phentsize = sizeof(ElfW(Phdr));
+  header.e_phnum = static_cast<ElfW(Half)>(segments);
+  header.e_shoff = sections;
+  header.e_shentsize = sizeof(ElfW(Shdr));
+  header.e_shnum = static_cast<ElfW(Half)>(section_count);
+  return bytes_of(header);
+}
+
+inline std::string elf_segment(unsigned type, std::uint64_t offset, std::uint64_t bytes, std::uint64_t address = 0) {
+  ElfW(Phdr) segment{};
+  segment.p_type = type;
+  segment.p_offset = offset;
+  segment.p_filesz = segment.p_memsz = bytes;
+  segment.p_vaddr = address;
+  return bytes_of(segment);
+}
+
+}  // namespace hakmem::hardened

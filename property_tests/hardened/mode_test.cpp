@@ -1,0 +1,350 @@
+// The policies of the checked build on a pretend span: the life of a block, and what each misuse does to it.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "hardened/hardened_mode.h"
+#include "property_tests/hardened/reports.h"
+#include "property_tests/hardened/span.h"
+
+namespace hakmem::hardened {
+namespace {
+
+BlockPlace nowhere;
+
+class HardenedModeLife : public ::testing::Test {
+ public:
+  HardenedModeLife() {
+    entry_frame = {};
+    for (std::size_t index = 0; index < Span::kBlocks; ++index) span.make_free(index);
+  }
+
+  ClientPtr arm(Request const& request, std::size_t index = 2) {
+    return ClientPtr(HardenedMode::arm(span.place(index), request, false));
+  }
+  bool admit(ClientPtr pointer, Claim const& claim = {}, std::size_t index = 2) {
+    return HardenedMode::admit(span.place(index), pointer, claim);
+  }
+  void expect_reports(std::vector<std::string> const& kinds) {
+    std::vector<std::string> seen;
+    for (auto const& report : reports.taken()) seen.push_back(report.kind);
+    EXPECT_EQ(seen, kinds);
+  }
+  std::string only_line() {
+    auto const taken = reports.taken();
+    EXPECT_EQ(taken.size(), 1u);
+    return taken.empty() ? "" : taken[0].first_line();
+  }
+
+  Span span;
+  Reports reports;
+};
+
+TEST_F(HardenedModeLife, of_a_block_goes_from_free_to_live_and_back_with_a_new_generation_each_time) {
+  std::mt19937 random(21);
+  span.set(3, 0);
+  for (int round = 0; round < 200; ++round) {
+    std::size_t const index = 2 + static_cast<std::size_t>(round % 2);
+    unsigned const before = span.facts(index).generation;
+    Request const request{.bytes = random() % 60,
+                          .alignment = std::size_t{16} << random() % 3,
+                          .kind = static_cast<AllocationKind>(random() % 5)};
+    ClientPtr const pointer = arm(request, index);
+    ASSERT_EQ(pointer.unchecked(), span.place(index).start + request.alignment);
+    Facts const live = span.facts(index);
+    ASSERT_EQ(live.state, BlockState::kLive);
+    ASSERT_EQ(live.bytes, request.bytes);
+    ASSERT_EQ(live.alignment, request.alignment);
+    ASSERT_EQ(live.kind, request.kind);
+    ASSERT_EQ(live.generation, (before + 1) % 32);
+    ASSERT_FALSE(live.left);
+    ASSERT_EQ(HardenedMode::client_bytes(span.place(index)), request.bytes);
+    ASSERT_TRUE(span.is_sound(index));
+    Claim const claim{.kind = request.kind, .bytes = request.bytes, .alignment = request.alignment};
+    ASSERT_TRUE(HardenedMode::inspect(span.place(index), pointer, claim));
+    ASSERT_TRUE(admit(pointer, claim, index));
+    ASSERT_EQ(span.facts(index).state, BlockState::kFree);
+    ASSERT_EQ(span.facts(index).bytes, request.bytes) << "of a free block: what it was";
+    ASSERT_TRUE(span.is_sound(index));
+  }
+  expect_reports({});
+}
+
+TEST_F(HardenedModeLife, notes_who_allocated_and_who_freed) {
+  ClientPtr const pointer = arm({.bytes = 10});
+  BlockRecord& record = *span.place(2).record;
+  Trace trace = Trace::from(record.trace);
+  EXPECT_EQ(trace.allocating_thread, thread_number());
+  EXPECT_EQ(trace.freeing_thread, 0u);
+  trace.allocating_thread = 77;
+  trace.allocated_by = 5;
+  record.trace = trace.word();
+  admit(pointer);
+  trace = Trace::from(record.trace);
+  EXPECT_EQ(trace.allocating_thread, 77u);
+  EXPECT_EQ(trace.allocated_by, 5u);
+  EXPECT_EQ(trace.freeing_thread, thread_number());
+}
+
+TEST_F(HardenedModeLife, ends_once_and_every_further_release_is_refused) {
+  ClientPtr const pointer = arm({.bytes = 10});
+  EXPECT_TRUE(admit(pointer));
+  EXPECT_FALSE(admit(pointer));
+  EXPECT_FALSE(admit(pointer));
+  expect_reports({"double-free", "double-free"});
+  EXPECT_FALSE(HardenedMode::inspect(span.place(2), pointer, {}));
+  expect_reports({"use-after-free"});
+  EXPECT_TRUE(span.is_sound(2));
+}
+
+TEST_F(HardenedModeLife, is_refused_to_what_is_not_exactly_the_start_of_a_block_and_changes_nothing) {
+  ClientPtr const pointer = arm({.bytes = 10});
+  std::uint64_t const word = span.word(2);
+  for (int const off : {-16, -1, 1, 8, 16}) {
+    ClientPtr const other(static_cast<std::byte*>(pointer.unchecked()) + off);
+    EXPECT_FALSE(admit(other)) << off;
+    expect_reports({"invalid-free"});
+    EXPECT_FALSE(HardenedMode::inspect(span.place(2), other, {})) << off;
+    expect_reports({"invalid-free"});
+  }
+  EXPECT_FALSE(HardenedMode::admit(nowhere, pointer, {}));
+  expect_reports({"invalid-free"});
+  EXPECT_FALSE(HardenedMode::inspect(nowhere, pointer, {}));
+  expect_reports({"invalid-free"});
+  span.set(1, 0);
+  EXPECT_FALSE(admit(ClientPtr(span.place(1).start + 16), {}, 1)) << "it was never handed out";
+  expect_reports({"invalid-free"});
+  EXPECT_EQ(span.word(2), word);
+}
+
+struct Case {
+  Request request;
+  Claim claim;
+  char const* line;  // null: the claim is right
+};
+using Kind = AllocationKind;
+constexpr Case kClaims[] = {
+    {{24, 16, Kind::kMalloc},
+     {.kind = Kind::kNew},
+     "hakmem: kind-mismatch: operator delete of a 24-byte block from malloc"},
+    {{24, 16, Kind::kMalloc},
+     {.kind = Kind::kNewArray},
+     "hakmem: kind-mismatch: operator delete[] of a 24-byte block from malloc"},
+    {{24, 16, Kind::kNew}, {}, "hakmem: kind-mismatch: free() of a 24-byte block from new"},
+    {{24, 16, Kind::kNew}, {.any_kind = true}, nullptr},
+    {{24, 16, Kind::kNew},
+     {.kind = Kind::kNew, .bytes = 25},
+     "hakmem: size-mismatch: operator delete with size 25 of a 24-byte block from new"},
+    {{24, 16, Kind::kMalloc},
+     {.bytes = 23},
+     "hakmem: size-mismatch: free_sized() with size 23 of a 24-byte block from malloc"},
+    {{24, 32, Kind::kMalloc},
+     {.bytes = 23, .alignment = 32},
+     "hakmem: size-mismatch: free_aligned_sized() with size 23 of a 24-byte block from malloc"},
+    {{24, 32, Kind::kAligned},
+     {.kind = Kind::kAligned, .alignment = 64},
+     "hakmem: alignment-mismatch: aligned operator delete with alignment 64 of a 24-byte block from aligned "
+     "new aligned to 32"},
+    {{24, 32, Kind::kAlignedArray},
+     {.kind = Kind::kAlignedArray, .alignment = 8},
+     "hakmem: alignment-mismatch: aligned operator delete[] with alignment 8 of a 24-byte block from aligned "
+     "new[] aligned to 32"},
+    {{24, 16, Kind::kAligned},
+     {.kind = Kind::kAligned, .alignment = 32},
+     "hakmem: alignment-mismatch: aligned operator delete with alignment 32 of a 24-byte block from aligned "
+     "new aligned to 16"},
+    {{24, 16, Kind::kAligned}, {.kind = Kind::kAligned, .bytes = 24, .alignment = 8}, nullptr},
+    {{24, 32, Kind::kAligned}, {.kind = Kind::kAligned, .bytes = 24, .alignment = 32}, nullptr},
+    {{24, 16, Kind::kMalloc},
+     {.kind = Kind::kNew, .call = "a call of its own"},
+     "hakmem: kind-mismatch: a call of its own of a 24-byte block from malloc"},
+};
+
+TEST_F(HardenedModeLife, ends_with_a_report_when_the_claim_is_wrong) {
+  for (Case const& wrong : kClaims) {
+    SCOPED_TRACE(wrong.line ? wrong.line : "right");
+    EXPECT_TRUE(admit(arm(wrong.request), wrong.claim)) << "told, and released";
+    if (wrong.line)
+      EXPECT_EQ(only_line(), wrong.line);
+    else
+      expect_reports({});
+    EXPECT_TRUE(HardenedMode::inspect(span.place(2), arm(wrong.request), wrong.claim));
+    expect_reports(
+        wrong.line
+            ? std::vector<std::string>{std::string(wrong.line).substr(8, std::string(wrong.line).find(':', 8) - 8)}
+            : std::vector<std::string>{});
+    span.make_free(2);
+  }
+}
+
+TEST_F(HardenedModeLife, tells_damage_once_at_the_release_and_mends_it) {
+  for (int const neighbour : {0, 1}) {
+    ClientPtr const before = arm({.bytes = 106}, 1), pointer = arm({.bytes = 40}, 2);
+    (neighbour ? span.layout(1).slack : span.layout(2).slack)[0] = std::byte{0};
+    EXPECT_TRUE(admit(pointer));
+    expect_reports({"overflow"});
+    EXPECT_TRUE(span.is_sound(1));
+    EXPECT_TRUE(span.is_sound(2));
+    EXPECT_TRUE(admit(before, {}, 1));
+    expect_reports({});
+  }
+}
+
+TEST_F(HardenedModeLife, tells_damage_of_a_live_block_when_it_is_used_and_mends_it) {
+  ClientPtr const pointer = arm({.bytes = 40});
+  static_cast<std::byte*>(pointer.unchecked())[-1] = std::byte{0};
+  EXPECT_TRUE(HardenedMode::inspect(span.place(2), pointer, {}));
+  EXPECT_EQ(only_line(), "hakmem: underflow: written 1 byte before a 40-byte block from malloc, found by free()");
+  EXPECT_TRUE(HardenedMode::inspect(span.place(2), pointer, {}));
+  expect_reports({});
+}
+
+TEST_F(HardenedModeLife, tells_writes_after_free_before_the_next_use_and_mends_them) {
+  admit(arm({.bytes = 40}));
+  span.place(2).start[20] = std::byte{0};
+  ClientPtr const pointer = arm({.bytes = 100});
+  EXPECT_EQ(only_line(),
+            "hakmem: use-after-free: written 4 bytes inside a freed 40-byte block from malloc, found by the next "
+            "allocation of this memory");
+  EXPECT_TRUE(span.is_sound(2));
+  EXPECT_TRUE(admit(pointer));
+  expect_reports({});
+}
+
+TEST_F(HardenedModeLife, is_swept_in_every_state) {
+  arm({.bytes = 40}, 1);
+  EXPECT_TRUE(HardenedMode::sweep(span.place(1)));
+  EXPECT_TRUE(HardenedMode::sweep(span.place(2)));
+  expect_reports({});
+  span.layout(1).slack[3] = std::byte{0};
+  EXPECT_FALSE(HardenedMode::sweep(span.place(1)));
+  EXPECT_EQ(only_line(),
+            "hakmem: overflow: written 3 bytes past the end of a 40-byte block from malloc, found by a heap check");
+  EXPECT_TRUE(HardenedMode::sweep(span.place(1))) << "mended";
+  span.place(2).start[30] = std::byte{0};
+  EXPECT_FALSE(HardenedMode::sweep(span.place(2)));
+  EXPECT_EQ(only_line(),
+            "hakmem: use-after-free: written 14 bytes inside a freed 40-byte block from malloc, found by a heap check");
+  EXPECT_TRUE(HardenedMode::sweep(span.place(2))) << "mended";
+  BlockPlace large = span.place(2);
+  large.where = BlockPlace::Where::kLarge;
+  std::memset(large.start, 0, large.bytes);
+  EXPECT_TRUE(HardenedMode::sweep(large)) << "the memory of a free large block is gone";
+  for (std::uint64_t const word : {std::uint64_t{0}, Facts{.state = BlockState::kBusy}.word()}) {
+    span.set(2, word);
+    EXPECT_TRUE(HardenedMode::sweep(span.place(2)));
+  }
+  expect_reports({});
+}
+
+TEST_F(HardenedModeLife, goes_on_where_it_stands_with_another_size) {
+  ClientPtr const pointer = arm({.bytes = 40});
+  unsigned const generation = span.facts(2).generation;
+  for (std::size_t const bytes : {100, 10, 0, 112}) {
+    span.place(2).record->trace = 0;
+    EXPECT_TRUE(HardenedMode::resize(span.place(2), bytes));
+    EXPECT_EQ(HardenedMode::client_bytes(span.place(2)), bytes);
+    EXPECT_EQ(span.facts(2).state, BlockState::kLive);
+    EXPECT_TRUE(span.is_sound(2)) << bytes;
+    EXPECT_EQ(Trace::from(span.place(2).record->trace).allocating_thread, thread_number());
+  }
+  EXPECT_EQ(span.facts(2).generation, (generation + 4u) % 32);
+  EXPECT_TRUE(admit(pointer));
+  arm({.bytes = 40, .kind = AllocationKind::kNew});
+  EXPECT_FALSE(HardenedMode::resize(span.place(2), 50));
+  span.make_free(2);
+  arm({.bytes = 40, .alignment = 32});
+  EXPECT_FALSE(HardenedMode::resize(span.place(2), 50));
+  expect_reports({});
+}
+
+TEST(HardenedModePadding, leaves_room_for_a_header_and_slack_where_the_class_has_none) {
+  for (std::size_t const alignment : {16, 32, 4096}) {
+    EXPECT_EQ(HardenedMode::padded_bytes(0, alignment), alignment + 1);
+    for (std::size_t const bytes : {std::size_t{1}, std::size_t{100}, 32 * kKiB})
+      EXPECT_EQ(HardenedMode::padded_bytes(bytes, alignment), alignment + bytes) << bytes;
+    for (std::size_t const bytes : {32 * kKiB + 1, kMiB})
+      EXPECT_EQ(HardenedMode::padded_bytes(bytes, alignment), alignment + bytes + 1) << bytes;
+  }
+}
+
+TEST(HardenedModeGuards, are_chosen_as_often_and_on_the_side_that_the_settings_say) {
+  own_state = 99;
+  auto const chosen = [](GuardPolicy policy, std::uint32_t number) {
+    guards.choice = policy;
+    guards.number = number;
+    int count = 0;
+    for (int i = 0; i < 3000; ++i) count += HardenedMode::guards_next();
+    guards = {};
+    return count;
+  };
+  EXPECT_EQ(chosen(GuardPolicy::kOff, 1), 0);
+  EXPECT_EQ(chosen(GuardPolicy::kAll, 0), 3000);
+  EXPECT_EQ(chosen(GuardPolicy::kSample, 0), 0);
+  EXPECT_EQ(chosen(GuardPolicy::kSample, 1), 3000);
+  EXPECT_NEAR(chosen(GuardPolicy::kSample, 3), 1000, 150);
+  auto const left = [](GuardSide side) {
+    guard_side = side;
+    int count = 0;
+    for (int i = 0; i < 2000; ++i) count += lies_left();
+    guard_side = GuardSide::kRight;
+    return count;
+  };
+  EXPECT_EQ(left(GuardSide::kRight), 0);
+  EXPECT_EQ(left(GuardSide::kLeft), 2000);
+  EXPECT_NEAR(left(GuardSide::kRandom), 1000, 150);
+  int in_front = 0;
+  for (int i = 0; i < 2000; ++i) in_front += HardenedMode::carve_in_front();
+  EXPECT_NEAR(in_front, 1000, 150);
+}
+
+TEST(HardenedModeFill, is_whole_for_one_in_so_many_releases_from_the_first_one_on) {
+  own_state = 77;
+  fill_one_in = 1;
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(fills_whole());
+  fill_one_in = 5;
+  int whole = 0, first = 0, longest = 0, since = 0;
+  for (int i = 0; i < 20000; ++i) {
+    since = fills_whole() ? 0 : since + 1;
+    whole += since == 0;
+    longest = std::max(longest, since);
+  }
+  for (int i = 0; i < 3000; ++i) {
+    until_whole = 0;
+    first += fills_whole();
+  }
+  EXPECT_NEAR(whole, 4000, 300);
+  EXPECT_EQ(longest, 8) << "of 1 to 9 releases the last is whole";
+  EXPECT_NEAR(first, 600, 100);
+  fill_one_in = 1;
+  until_whole = 0;
+}
+
+TEST_F(HardenedModeLife, ends_with_a_fill_that_its_record_tells) {
+  fill_one_in = 1;
+  EXPECT_TRUE(admit(arm({.bytes = 40})));
+  EXPECT_NE(span.word(2) & Facts::kWhole, 0u);
+  fill_one_in = 1u << 20;
+  until_whole = 2;
+  EXPECT_TRUE(admit(arm({.bytes = 40})));
+  EXPECT_EQ(span.word(2) & Facts::kWhole, 0u);
+  EXPECT_TRUE(span.is_sound(2));
+  fill_one_in = 1;
+  until_whole = 0;
+}
+
+TEST(HardenedModeFailures, are_started_and_stopped_by_a_text) {
+  EXPECT_EQ(HardenedMode::start_failures("every:2"), 0);
+  EXPECT_STREQ(HardenedMode::failure_token(), "HAKMEM_FAIL=every:2");
+  EXPECT_FALSE(HardenedMode::refuses(1));
+  EXPECT_TRUE(HardenedMode::refuses(1));
+  EXPECT_EQ(HardenedMode::failures(), 1u);
+  EXPECT_EQ(HardenedMode::start_failures("often"), EINVAL);
+  EXPECT_STREQ(HardenedMode::failure_token(), "HAKMEM_FAIL=every:2") << "malformed: nothing changes";
+  EXPECT_EQ(HardenedMode::start_failures(nullptr), 0);
+  EXPECT_STREQ(HardenedMode::failure_token(), "");
+  EXPECT_FALSE(HardenedMode::refuses(1));
+}
+
+}  // namespace
+}  // namespace hakmem::hardened

@@ -1,0 +1,187 @@
+// Code addresses are told by what the kernel's list says of made-up files, and build-ids by their notes.
+#include "hardened/modules.h"
+
+#include "property_tests/hardened/made_file.h"
+
+namespace hakmem::hardened {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+
+std::string told(void const* address, CodeAddress kind = CodeAddress::kExact) {
+  char buffer[2048];
+  Text text(buffer, sizeof buffer);
+  write_code_address(text, address, kind);
+  return {text.data(), text.size()};
+}
+
+std::string padded(std::string text, std::size_t to = 4) {
+  text.resize((text.size() + to - 1) / to * to);
+  return text;
+}
+
+std::string note(unsigned type, std::string const& name, std::string const& description) {
+  ElfW(Nhdr) head{};
+  head.n_namesz = static_cast<ElfW(Word)>(name.size());
+  head.n_descsz = static_cast<ElfW(Word)>(description.size());
+  head.n_type = type;
+  return bytes_of(head) + padded(name) + padded(description);
+}
+std::string const kGnu("GNU", 4);
+std::string build_id(std::string const& id) { return note(NT_GNU_BUILD_ID, kGnu, id); }
+
+// An ELF file whose notes are these, in a segment each, behind other segments.
+std::string elf_with_notes(std::vector<std::string> const& segments) {
+  std::size_t offset = sizeof(ElfW(Ehdr)) + (segments.size() + 1) * sizeof(ElfW(Phdr));
+  std::string head = elf_header(static_cast<unsigned>(segments.size()) + 1) + elf_segment(PT_LOAD, 0, kPage);
+  std::string notes;
+  for (std::string const& text : segments) {
+    head += elf_segment(PT_NOTE, offset, text.size());
+    notes += text;
+    offset += text.size();
+  }
+  return head + notes;
+}
+
+std::string told_of_file(std::string const& content) {
+  MadeFile const file("module", padded(content, kPage));
+  MappedFiles maps;
+  std::string const text = told(maps.map(file, 0, kPage) + 0x12);
+  EXPECT_EQ(text.find(file.path() + "+0x12"), 0u) << text;
+  return text.substr(file.path().size() + 5);
+}
+
+TEST(HardenedModules, tell_the_file_and_the_offset_in_it_at_every_edge_of_a_mapping) {
+  MadeFile const file("module", std::string(4 * kPage, 'x'));
+  MappedFiles maps;
+  char* const second = maps.map(file, 2 * kPage, 2 * kPage, kPage);
+  EXPECT_EQ(told(second), file.path() + "+0x1000");
+  EXPECT_EQ(told(second + 0x1fff), file.path() + "+0x2fff");
+  EXPECT_EQ(told(second + 0x2000), "?");
+  EXPECT_EQ(told(second - 1), "?");
+}
+
+TEST(HardenedModules, are_unknown_where_no_file_is_mapped) {
+  int local = 0;
+  EXPECT_EQ(told(&local), "?");
+  EXPECT_EQ(told(nullptr), "?");
+  EXPECT_EQ(told(reinterpret_cast<void*>(~std::uintptr_t{0})), "?");
+  MappedFiles maps;
+  EXPECT_EQ(told(maps.start()), "?");
+}
+
+TEST(HardenedModules, linked_into_the_program_are_no_library_of_their_own) {
+  EXPECT_FALSE(is_in_own_library(reinterpret_cast<void const*>(&start_modules)));
+  EXPECT_FALSE(is_in_own_library(nullptr));
+}
+
+TEST(HardenedModules, of_many_lines_are_each_found) {
+  MadeFile const file("module", std::string(kPage, 'x'));
+  std::vector<void*> places;
+  for (int i = 0; i < 100; ++i) {
+    places.push_back(::mmap(nullptr, kPage, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE, file.descriptor(), 0));
+    EXPECT_EQ(told(static_cast<char*>(places.back()) + 0x100 + i % 10),
+              file.path() + "+0x10" + static_cast<char>('0' + i % 10));
+  }
+  for (void* const place : places) ::munmap(place, kPage);
+}
+
+TEST(HardenedModules, have_any_name_and_it_is_printable) {
+  MappedFiles maps;
+  for (auto const& [name, shown] : {std::pair<std::string, std::string>{"with  two spaces", "with  two spaces"},
+                                    {" in front", " in front"},
+                                    {"tab\tbell\aescape\x1b"
+                                     "delete\x7f",
+                                     "tab?bell?escape?delete?"},
+                                    {"line\nend", "line\\012end"},
+                                    {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"}}) {
+    MadeFile const file(name, std::string(kPage, 'x'));
+    std::string const path = file.path();
+    EXPECT_EQ(told(maps.map(file, 0, kPage)), path.substr(0, path.size() - name.size()) + shown + "+0x0");
+  }
+}
+
+TEST(HardenedModules, have_names_that_are_cut_when_they_are_too_long) {
+  std::filesystem::path const top = std::filesystem::temp_directory_path() / ("hakmem_" + std::to_string(::getpid()));
+  std::filesystem::path folder = top;
+  for (int i = 0; i < 3; ++i) folder /= std::string(200, static_cast<char>('a' + i));
+  std::filesystem::create_directories(folder);
+  std::string const path = folder / "module";
+  int const file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_GE(file, 0);
+  ASSERT_EQ(::ftruncate(file, kPage), 0);
+  void* const place = ::mmap(nullptr, kPage, PROT_READ, MAP_PRIVATE, file, 0);
+  EXPECT_EQ(told(place), path.substr(0, 511) + "+0x0");
+  ::munmap(place, kPage);
+  ::close(file);
+  std::filesystem::remove_all(top);
+}
+
+TEST(HardenedModules, tell_the_build_id_wherever_it_stands_among_the_notes) {
+  std::string const id = "\x01\x23\x45\x67\x89\xab\xcd\xef\xf0";
+  std::string const shown = " (build-id 0123456789abcdeff0)";
+  std::string const other = note(NT_GNU_ABI_TAG, kGnu, "12345"), odd = note(3, std::string("Linux", 6), "1");
+  EXPECT_EQ(told_of_file(elf_with_notes({build_id(id)})), shown);
+  EXPECT_EQ(told_of_file(elf_with_notes({other + build_id(id)})), shown);
+  EXPECT_EQ(told_of_file(elf_with_notes({other + odd + other + build_id(id)})), shown);
+  EXPECT_EQ(told_of_file(elf_with_notes({other, odd, build_id(id)})), shown);
+  EXPECT_EQ(told_of_file(elf_with_notes({build_id(id), build_id("zz")})), shown) << "the first one";
+  EXPECT_EQ(told_of_file(elf_with_notes({build_id(std::string(64, '\xff'))})),
+            " (build-id " + std::string(128, 'f') + ")");
+}
+
+TEST(HardenedModules, without_a_build_id_or_with_notes_of_any_content_tell_none) {
+  std::string const id = "abcdefgh";
+  std::string const good = build_id(id);
+  for (std::string const& notes :
+       {std::string(), note(NT_GNU_ABI_TAG, kGnu, id), note(NT_GNU_BUILD_ID, std::string("Linux", 6), id),
+        build_id(std::string(65, 'x')), good.substr(0, good.size() - 1), good.substr(0, 11), good.substr(0, 5)})
+    EXPECT_EQ(told_of_file(elf_with_notes({notes})), "") << notes.size();
+  std::string endless = good;
+  endless[7] = endless[6] = endless[5] = endless[4] = '\xff';
+  EXPECT_EQ(told_of_file(elf_with_notes({endless})), "");
+  EXPECT_EQ(told_of_file(std::string(kPage, '\xff')), "");
+  EXPECT_EQ(told_of_file("\x7f"
+                         "E" +
+                         std::string(kPage - 2, '\xff')),
+            "");
+  for (std::size_t byte : {0, 1}) {
+    std::string spoilt = elf_with_notes({good});
+    spoilt[byte] ^= 1;
+    EXPECT_EQ(told_of_file(spoilt), "");
+  }
+}
+
+TEST(HardenedModules, with_segments_outside_of_the_mapping_are_read_in_bounds) {
+  std::string const good = build_id("abcdefgh");
+  std::size_t const behind = sizeof(ElfW(Ehdr)) + 3 * sizeof(ElfW(Phdr));
+  auto const with_first = [&](std::uint64_t offset, std::uint64_t bytes) {
+    return elf_header(3) + elf_segment(PT_NOTE, offset, bytes) + elf_segment(PT_LOAD, behind, good.size()) +
+           elf_segment(PT_NOTE, behind, good.size()) + good;
+  };
+  std::string const shown = " (build-id 6162636465666768)";
+  EXPECT_EQ(told_of_file(with_first(kPage, 1)), shown);
+  EXPECT_EQ(told_of_file(with_first(kPage - 8, 9)), shown);
+  EXPECT_EQ(told_of_file(with_first(~std::uint64_t{0} - 7, 8)), shown);
+  EXPECT_EQ(told_of_file(with_first(64, ~std::uint64_t{0})), shown);
+  EXPECT_EQ(told_of_file(elf_header(0xffff) + std::string(kPage - sizeof(ElfW(Ehdr)), '\0')), "");
+  std::string at_the_end = padded(elf_header(1) + elf_segment(PT_NOTE, kPage - good.size(), good.size()), kPage);
+  at_the_end.replace(kPage - good.size(), good.size(), good);
+  EXPECT_EQ(told_of_file(at_the_end), shown);
+}
+
+TEST(HardenedModules, tell_the_build_id_of_the_file_and_not_of_its_neighbour) {
+  std::string const content = padded(elf_with_notes({build_id("abcd")}), kPage) + std::string(kPage, 'y');
+  MadeFile const file("module", content), other("neighbour", std::string(2 * kPage, 'z'));
+  MappedFiles maps;
+  maps.map(file, 0, kPage);
+  char* const second = maps.map(file, kPage, kPage, kPage, PROT_READ | PROT_EXEC);
+  char* const neighbour = maps.map(other, 2 * kPage, kPage, kPage);
+  EXPECT_EQ(told(second + 5), file.path() + "+0x1005 (build-id 61626364)");
+  EXPECT_EQ(told(neighbour), other.path() + "+0x1000");
+  maps.map(file, 0, kPage, 0, PROT_NONE);
+  EXPECT_EQ(told(second + 5), file.path() + "+0x1005") << "the first page cannot be read";
+}
+
+}  // namespace
+}  // namespace hakmem::hardened

@@ -1,0 +1,98 @@
+// The sample of the fast build: how far apart its blocks are, and how many a thread may afford.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <thread>
+#include <vector>
+
+#include "hardened/sampled_fast_mode.h"
+#include "property_tests/hardened/reports.h"
+
+namespace hakmem::hardened {
+namespace {
+
+void sample_one_in(std::uint32_t number, GuardPolicy policy = GuardPolicy::kSample) {
+  Settings settings;
+  settings.seed = 3;
+  settings.guard.choice = policy;
+  settings.guard.number = number;
+  SampledFastMode::configure(settings);
+}
+
+TEST(HardenedSample, is_none_unless_it_is_asked_for) {
+  EXPECT_FALSE(SampledFastMode::samples());
+  sample_one_in(100, GuardPolicy::kOff);
+  EXPECT_FALSE(SampledFastMode::samples());
+  sample_one_in(0);
+  EXPECT_FALSE(SampledFastMode::samples());
+  run_in_child([] {
+    sample_one_in(0, GuardPolicy::kAll);
+    EXPECT_TRUE(SampledFastMode::samples());
+    EXPECT_EQ(SampledFastMode::next_sample(), 0u);
+  });
+}
+
+void expect_each_with_the_same_chance(std::uint32_t number) {
+  constexpr int kTries = 200'000;
+  sample_one_in(number);
+  own_state = 17;
+  double sum = 0;
+  int at_once = 0, later = 0;
+  for (int i = 0; i < kTries; ++i) {
+    std::uint32_t const passed = SampledFastMode::next_sample();
+    sum += passed;
+    at_once += passed == 0;
+    later += passed >= number;
+  }
+  double const chance = 1 - std::exp(-1 / (number - 0.5));  // nearly 1 of `number`
+  EXPECT_NEAR(sum / kTries / (1 / chance - 1), 1, 0.02) << number;
+  EXPECT_NEAR(at_once, kTries * chance, 6 * std::sqrt(kTries * chance) + 0.02 * kTries * chance) << number;
+  EXPECT_NEAR(later, kTries * std::pow(1 - chance, number), 0.02 * kTries) << number;
+}
+
+TEST(HardenedSample, takes_each_block_with_the_same_chance) {
+  for (std::uint32_t const number : {2u, 10u, 1000u, 100'000u})
+    run_in_child([number] { expect_each_with_the_same_chance(number); });
+  run_in_child([] {
+    sample_one_in(1);
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(SampledFastMode::next_sample(), 0u);
+  });
+}
+
+// In a thread of its own, whose budget is untouched: how many of the asked times are afforded.
+template <class Ask>
+int afforded(Ask ask) {
+  int count = 0;
+  std::thread([&] { ask([&](std::uint64_t now_ms) { count += SampledFastMode::affords_sample(now_ms); }); }).join();
+  return count;
+}
+int afforded_at_once(std::vector<std::uint64_t> const& times) {
+  return afforded([&](auto ask) {
+    for (std::uint64_t const now_ms : times)
+      for (int i = 0; i < 50; ++i) ask(now_ms);
+  });
+}
+
+TEST(HardenedSample, affords_what_an_idle_thread_saved_and_then_one_block_in_so_many_microseconds) {
+  run_in_child([] {
+    sample_one_in(1000);  // 4 ms a block, 16 ms saved
+    EXPECT_EQ(afforded_at_once({100'000}), 5);
+    EXPECT_EQ(afforded_at_once({100'000, 200'000}), 10) << "however long it was idle";
+    EXPECT_EQ(afforded_at_once({3}), 1) << "soon after the clock began";
+    EXPECT_EQ(afforded([](auto ask) {
+                for (int i = 0; i < 50; ++i) ask(100'000);
+                for (std::uint64_t ms = 0; ms < 4000; ++ms) ask(100'000 + ms);
+              }),
+              5 + 999);
+  });
+  run_in_child([] {
+    sample_one_in(100'000);
+    EXPECT_EQ(afforded([](auto ask) {
+                for (std::uint64_t ms = 0; ms < 4000; ++ms) ask(100'000 + ms);
+              }),
+              11);
+  });
+}
+
+}  // namespace
+}  // namespace hakmem::hardened
