@@ -149,7 +149,7 @@ TEST(HeapForkLocks, are_all_held_across_a_fork_and_free_on_both_sides_of_it) {
   EXPECT_EQ(locks_held(), 0u);
   for (bool const in_child : {false, true}) {
     subject->before_fork();
-    EXPECT_EQ(locks_held(), 6u);
+    EXPECT_EQ(locks_held(), 8u);
     auto waiting = pass();
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     EXPECT_EQ(passed, 0u);

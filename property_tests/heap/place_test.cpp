@@ -283,6 +283,7 @@ TYPED_TEST(HeapPlaceProbe, a_block_chosen_for_guard_pages_gets_them_unless_memor
     EXPECT_EQ(this->subject->find(guarded).where, BlockPlace::Where::kLarge);
     this->subject->release(this->heap, guarded);
   }
+  this->subject->trim(this->heap);  // no unit is open that would have room
   FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kMap)));
   void* const without_memory = this->subject->allocate(this->heap, 100);
   FaultyLinux::set_plan({});
