@@ -125,13 +125,6 @@ bool hardened::chosen_for_guards() noexcept {
   return guards.choice == GuardPolicy::kAll || (guards.number != 0 && random_below(guards.number) == 0);
 }
 
-// Whether the block of this release is chosen; then from 1 to 2 N - 1 releases until the next, N on average.
-bool hardened::choose_next_whole() noexcept {
-  bool const chosen = until_whole == 1 || random_below(fill_one_in) == 0;
-  until_whole = 1 + random_below(2 * fill_one_in - 1);
-  return chosen;
-}
-
 void HardenedMode::configure(Settings const& settings) noexcept {
   start_entropy(settings.seed);
   start_stacks(settings.stack_depth);

@@ -44,16 +44,7 @@ inline bool lies_left() noexcept {
 // Of the freed blocks that are longer than both filled ends, one in so many is filled whole, at random. Set
 // once before the first allocation.
 inline constinit std::uint32_t fill_one_in = 1;
-// Releases of the calling thread up to the next block that is; 0: none was chosen yet.
-inline constinit thread_local std::uint32_t until_whole = 0;
-bool choose_next_whole() noexcept;
-[[gnu::always_inline]] inline bool fills_whole() noexcept {
-  if (fill_one_in == 1) [[likely]]
-    return true;
-  if (until_whole <= 1) return choose_next_whole();
-  --until_whole;
-  return false;
-}
+[[gnu::always_inline]] inline bool fills_whole() noexcept { return fill_one_in == 1 || random_below(fill_one_in) == 0; }
 
 // What a claim demands of a live block's word. What no block can be - an alignment that is no power of
 // two, more bytes than there are - becomes a value that no word has.

@@ -40,7 +40,6 @@ std::vector<Mitigation> all_mitigations() {
       {"with the check at exit", checked, {none, no_stacks}},
       {"with guards, sample:1000", checked, {none, no_stacks, no_sweep, "HAKMEM_GUARD=sample:1000"}},
       {"checked build, all defaults", checked, {}},
-      {"checked build, FILL=8", checked, {"HAKMEM_FILL=8"}},
       {"checked build, and guards, sample:1000", checked, {"HAKMEM_GUARD=sample:1000"}},
       {"Scudo", kScudo, {}},
   };

@@ -298,39 +298,27 @@ TEST(HardenedModeGuards, are_chosen_as_often_and_on_the_side_that_the_settings_s
   EXPECT_NEAR(in_front, 1000, 150);
 }
 
-TEST(HardenedModeFill, is_whole_for_one_in_so_many_releases_from_the_first_one_on) {
+TEST(HardenedModeFill, is_whole_for_one_in_so_many_releases) {
   own_state = 77;
   fill_one_in = 1;
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(fills_whole());
   fill_one_in = 5;
-  int whole = 0, first = 0, longest = 0, since = 0;
-  for (int i = 0; i < 20000; ++i) {
-    since = fills_whole() ? 0 : since + 1;
-    whole += since == 0;
-    longest = std::max(longest, since);
-  }
-  for (int i = 0; i < 3000; ++i) {
-    until_whole = 0;
-    first += fills_whole();
-  }
+  int whole = 0;
+  for (int i = 0; i < 20000; ++i) whole += fills_whole();
   EXPECT_NEAR(whole, 4000, 300);
-  EXPECT_EQ(longest, 8) << "of 1 to 9 releases the last is whole";
-  EXPECT_NEAR(first, 600, 100);
   fill_one_in = 1;
-  until_whole = 0;
 }
 
 TEST_F(HardenedModeLife, ends_with_a_fill_that_its_record_tells) {
   fill_one_in = 1;
   EXPECT_TRUE(admit(arm({.bytes = 40})));
   EXPECT_NE(span.word(2) & Facts::kWhole, 0u);
+  own_state = 0x9e3779b97f4a7c15;  // the next draw is not the one in a million
   fill_one_in = 1u << 20;
-  until_whole = 2;
   EXPECT_TRUE(admit(arm({.bytes = 40})));
   EXPECT_EQ(span.word(2) & Facts::kWhole, 0u);
   EXPECT_TRUE(span.is_sound(2));
   fill_one_in = 1;
-  until_whole = 0;
 }
 
 TEST(HardenedModeFailures, are_started_and_stopped_by_a_text) {
