@@ -17,8 +17,8 @@ namespace {
 
 std::atomic<unsigned> looks{0}, plain_calls{0}, full_calls{0};
 thread_local sigjmp_buf back;
-sigset_t mask_inside;
-void* stack_inside;
+thread_local sigset_t mask_inside;
+thread_local void* stack_inside;
 
 void look(Fault const&) { ++looks; }
 void note() {
