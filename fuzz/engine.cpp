@@ -1,8 +1,9 @@
 // What it owns: the entry points of libFuzzer and of engines that know them (AFL++, OSS-Fuzz), and the mutator of
 // inputs that are records: it inserts, removes, repeats, swaps and changes whole records, so that what is cut from one
-// input means the same in another.
+// input means the same in another. HAKMEM_FUZZ_SEEDED=N plants seeded bug N, which the engine must then find.
 // Thread-safety: the engine's.
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -84,6 +85,20 @@ class Mutator {
   std::minstd_rand random_;
 };
 
+unsigned seeded = 0;
+
+// Ends the program with a line when the surface has no such bug.
+unsigned chosen_bug() {
+  char const* const text = std::getenv("HAKMEM_FUZZ_SEEDED");
+  if (!text) return 0;
+  unsigned number = 0;
+  auto const [end, error] = std::from_chars(text, text + std::strlen(text), number);
+  if (error == std::errc{} && *end == '\0' && number >= 1 && number <= surface.seeded_bugs) return number;
+  std::fprintf(stderr, "fuzz_%s: HAKMEM_FUZZ_SEEDED is \"%s\", must be 1 to %u\n", surface.name, text,
+               surface.seeded_bugs);
+  std::exit(2);
+}
+
 }  // namespace
 }  // namespace hakmem::fuzz
 
@@ -92,9 +107,14 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t b
   return hakmem::fuzz::Mutator(data, bytes, most, seed).run();
 }
 
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  hakmem::fuzz::seeded = hakmem::fuzz::chosen_bug();
+  return 0;
+}
+
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t bytes) {
   try {
-    hakmem::fuzz::surface.check({data, bytes}, 0);
+    hakmem::fuzz::surface.check({data, bytes}, hakmem::fuzz::seeded);
   } catch (hakmem::testing::Violation const& violation) {
     std::fprintf(stderr, "violation: %s\n", violation.what());
     std::abort();

@@ -23,11 +23,13 @@ struct ScanArgument {
 struct ScannedRegion {
   std::uint64_t start, end, categories;
 };
-constexpr std::uint64_t kPresent = 1 << 3, kZeroPage = 1 << 5, kHuge = 1 << 6;
+constexpr std::uint64_t kPresent = 1 << 3, kSwapped = 1 << 4, kZeroPage = 1 << 5, kHuge = 1 << 6;
+// A page that the kernel moves while it makes room for a huge one is listed like one that is swapped out.
+constexpr std::uint64_t kHeld = kPresent | kSwapped;
 
-// Bytes of the range whose pages have all of `wanted` and none of `unwanted`; nothing if the
-// kernel cannot tell.
-std::optional<std::size_t> scan(void const* base, std::size_t bytes, std::uint64_t wanted, std::uint64_t unwanted) {
+// Bytes of the range whose pages have one of `either`, all of `wanted` and not the page of zeroes;
+// nothing if the kernel cannot tell.
+std::optional<std::size_t> scan(void const* base, std::size_t bytes, std::uint64_t either, std::uint64_t wanted) {
   int const fd = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return std::nullopt;
   ScannedRegion regions[64];
@@ -37,9 +39,10 @@ std::optional<std::size_t> scan(void const* base, std::size_t bytes, std::uint64
   argument.end = argument.start + bytes;
   argument.vector = reinterpret_cast<std::uintptr_t>(regions);
   argument.vector_length = std::size(regions);
-  argument.category_mask = wanted | unwanted;
-  argument.category_inverted = unwanted;
-  argument.return_mask = wanted;
+  argument.category_any = either;
+  argument.category_mask = wanted | kZeroPage;
+  argument.category_inverted = kZeroPage;
+  argument.return_mask = either;
   std::optional<std::size_t> total = 0;
   while (total && argument.start < argument.end) {
     int const found = ::ioctl(fd, _IOWR('f', 16, ScanArgument), &argument);
@@ -93,12 +96,12 @@ std::size_t kernel_mapped_bytes(void const* base, std::size_t bytes) {
 std::size_t smaps_resident_bytes(void const* base, std::size_t bytes) { return smaps_bytes("Rss:", base, bytes); }
 
 std::size_t kernel_resident_bytes(void const* base, std::size_t bytes) {
-  auto const scanned = scan(base, bytes, kPresent, kZeroPage);
+  auto const scanned = scan(base, bytes, kHeld, 0);
   return scanned ? *scanned : smaps_resident_bytes(base, bytes);
 }
 
 std::size_t kernel_huge_bytes(void const* base, std::size_t bytes) {
-  auto const scanned = scan(base, bytes, kPresent | kHuge, kZeroPage);
+  auto const scanned = scan(base, bytes, kPresent, kHuge);
   return scanned ? *scanned : smaps_bytes("AnonHugePages:", base, bytes);
 }
 

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "property_tests/api/child.h"
+#include "property_tests/scratch_path.h"
 
 namespace hakmem {
 namespace {
@@ -105,13 +106,12 @@ TEST(ApiProcess, report_is_written_when_the_program_closed_standard_error) {
 }
 
 TEST(ApiProcess, report_goes_nowhere_when_standard_error_became_another_file) {
-  std::string const path = testing::TempDir() + "hakmem_not_standard_error";
-  std::ofstream{path};
-  ChildResult const result = run_preloaded({kPrograms + "replaces_standard_error", path}, {"HAKMEM_STATS=1"});
+  testing::ScratchPath const path("not_standard_error");
+  std::ofstream{path.text()};
+  ChildResult const result = run_preloaded({kPrograms + "replaces_standard_error", path.text()}, {"HAKMEM_STATS=1"});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(result.err, "");
-  EXPECT_EQ(std::ifstream(path).peek(), std::ifstream::traits_type::eof());
-  std::remove(path.c_str());
+  EXPECT_EQ(std::ifstream(path.text()).peek(), std::ifstream::traits_type::eof());
 }
 
 TEST(ApiProcess, json_report_is_one_valid_object) {
@@ -136,14 +136,13 @@ TEST(ApiProcess, unknown_and_malformed_options_are_reported_and_the_program_goes
 
 // Runs as another user than the one who starts it: a program that AT_SECURE is set for.
 TEST(ApiProcess, options_are_ignored_in_a_program_with_more_rights_than_its_user) {
-  std::string const program = testing::TempDir() + "hakmem_set_user_id";
-  std::filesystem::copy_file(kPrograms + "calls_everything_static", program,
-                             std::filesystem::copy_options::overwrite_existing);
+  testing::ScratchPath const place("set_user_id");
+  std::string const& program = place.text();
+  std::filesystem::copy_file(kPrograms + "calls_everything_static", program);
   constexpr uid_t kNobody = 65534;
   if (chown(program.c_str(), kNobody, kNobody) != 0) GTEST_SKIP() << "only root can make the program";
   ASSERT_EQ(chmod(program.c_str(), 04755), 0);
   ChildResult const result = run_child("", {program}, {"HAKMEM_STATS=1", "HAKMEM_NO_SUCH=1"});
-  std::filesystem::remove(program);
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(count_of(result.err, kHeading), 1) << "that of malloc_stats";
   EXPECT_EQ(count_of(result.err, "HAKMEM_NO_SUCH"), 0);

@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
 #include <string>
 #include <vector>
+
+#include "property_tests/scratch_path.h"
 
 namespace hakmem::hardened {
 
@@ -20,24 +21,20 @@ namespace hakmem::hardened {
 class MadeFile {
  public:
   MadeFile(std::string const& name, std::string const& content)
-      : path_(std::filesystem::temp_directory_path() / ("hakmem_" + std::to_string(::getpid()) + "_" + name)) {
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    EXPECT_GE(descriptor_, 0) << path_;
+      : path_(name), descriptor_(::open(path().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    EXPECT_GE(descriptor_, 0) << path();
     EXPECT_EQ(::write(descriptor_, content.data(), content.size()), static_cast<ssize_t>(content.size()));
   }
-  ~MadeFile() {
-    ::close(descriptor_);
-    ::unlink(path_.c_str());
-  }
+  ~MadeFile() { ::close(descriptor_); }
   MadeFile(MadeFile const&) = delete;
   MadeFile& operator=(MadeFile const&) = delete;
 
-  std::string const& path() const { return path_; }
+  std::string const& path() const { return path_.text(); }
   int descriptor() const { return descriptor_; }
 
  private:
-  std::string const path_;
-  int descriptor_ = -1;
+  testing::ScratchPath const path_;
+  int const descriptor_;
 };
 
 // Memory of a test, unmapped at the end: a stretch in which files are mapped.

@@ -102,8 +102,8 @@ TEST(HardenedModules, have_any_name_and_it_is_printable) {
 }
 
 TEST(HardenedModules, have_names_that_are_cut_when_they_are_too_long) {
-  std::filesystem::path const top = std::filesystem::temp_directory_path() / ("hakmem_" + std::to_string(::getpid()));
-  std::filesystem::path folder = top;
+  testing::ScratchPath const top("folder");
+  std::filesystem::path folder = top.text();
   for (int i = 0; i < 3; ++i) folder /= std::string(200, static_cast<char>('a' + i));
   std::filesystem::create_directories(folder);
   std::string const path = folder / "module";
@@ -114,7 +114,6 @@ TEST(HardenedModules, have_names_that_are_cut_when_they_are_too_long) {
   EXPECT_EQ(told(place), path.substr(0, 511) + "+0x0");
   ::munmap(place, kPage);
   ::close(file);
-  std::filesystem::remove_all(top);
 }
 
 TEST(HardenedModules, tell_the_build_id_wherever_it_stands_among_the_notes) {

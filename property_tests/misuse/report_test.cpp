@@ -3,13 +3,13 @@
 
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 
 #include "property_tests/api/child.h"
+#include "property_tests/scratch_path.h"
 
 namespace hakmem {
 namespace {
@@ -65,11 +65,10 @@ TEST(HardenedReport, names_functions_when_asked) {
 }
 
 TEST(HardenedReport, goes_to_a_file_when_asked) {
-  std::string const file = ::testing::TempDir() + "hakmem_report";
-  std::filesystem::remove(file);
-  EXPECT_EQ(run_bug("double_free", {"HAKMEM_REPORT=" + file}).err, "");
+  testing::ScratchPath const file("report");
+  EXPECT_EQ(run_bug("double_free", {"HAKMEM_REPORT=" + file.text()}).err, "");
   std::ostringstream text;
-  text << std::ifstream(file).rdbuf();
+  text << std::ifstream(file.text()).rdbuf();
   EXPECT_EQ(text.str().find(kLine), 0u) << text.str();
   EXPECT_EQ(run_bug("double_free", {"HAKMEM_REPORT=/no/such/folder/file"}).err.find(kLine), 0u);
 }

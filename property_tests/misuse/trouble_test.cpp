@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include <csignal>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "property_tests/api/child.h"
+#include "property_tests/scratch_path.h"
 
 namespace hakmem {
 namespace {
@@ -85,14 +85,15 @@ TEST_P(ReportInTrouble, is_whole_allocates_nothing_and_the_program_ends) {
 }
 
 TEST_P(ReportInTrouble, goes_to_a_file_as_well) {
-  std::string const file = ::testing::TempDir() + "hakmem_trouble_" + GetParam();
+  testing::ScratchPath const file("report");
   for (Bug const& bug : {kBugs.front(), kBugs.back()}) {
-    std::filesystem::remove(file);
-    ChildResult const child = run_troubled(GetParam(), bug, {"HAKMEM_REPORT=" + file, "HAKMEM_REPORT_FORMAT=json"});
+    file.clear();
+    ChildResult const child =
+        run_troubled(GetParam(), bug, {"HAKMEM_REPORT=" + file.text(), "HAKMEM_REPORT_FORMAT=json"});
     EXPECT_EQ(child.signal, bug.signal) << child.exit_code << child.out;
     EXPECT_EQ(child.err, "");
     std::ostringstream text;
-    text << std::ifstream(file).rdbuf();
+    text << std::ifstream(file.text()).rdbuf();
     auto const report = nlohmann::json::parse(text.str(), nullptr, false);
     ASSERT_TRUE(report.is_object()) << text.str();
     EXPECT_EQ(report["message"], std::string("hakmem: ") + bug.line);
@@ -106,10 +107,9 @@ INSTANTIATE_TEST_SUITE_P(Hardened, ReportInTrouble,
                          [](auto const& trouble) { return std::string(trouble.param); });
 
 TEST(HardenedReport, does_not_wait_for_a_reader_of_its_file) {
-  std::string const pipe = ::testing::TempDir() + "hakmem_report_pipe";
-  std::filesystem::remove(pipe);
-  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
-  ChildResult const child = run_troubled("none", kBugs.front(), {"HAKMEM_REPORT=" + pipe});
+  testing::ScratchPath const pipe("pipe");
+  ASSERT_EQ(mkfifo(pipe.text().c_str(), 0600), 0);
+  ChildResult const child = run_troubled("none", kBugs.front(), {"HAKMEM_REPORT=" + pipe.text()});
   EXPECT_EQ(child.signal, SIGABRT);
   expect_whole(child.err, kBugs.front());
 }

@@ -21,6 +21,7 @@
 #include "core/base/kernels.h"
 #include "core/os/line.h"
 #include "property_tests/kernel_view.h"
+#include "property_tests/scratch_path.h"
 
 namespace hakmem::testing {
 namespace {
@@ -256,18 +257,15 @@ TEST(OsLinux, write_writes_everything) {
 // Text in a file that is gone when the test ends.
 class WrittenFile {
  public:
-  explicit WrittenFile(std::string const& text) : path_(::testing::TempDir() + "hakmem_linux_test") {
-    std::ofstream(path_) << text;
-  }
-  ~WrittenFile() { ::unlink(path_.c_str()); }
-  char const* path() const { return path_.c_str(); }
+  explicit WrittenFile(std::string const& text) { std::ofstream(path()) << text; }
+  char const* path() const { return path_.text().c_str(); }
   std::string text() const {
-    std::ifstream file(path_);
+    std::ifstream file(path());
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
  private:
-  std::string const path_;
+  ScratchPath const path_{"file"};
 };
 
 TEST(OsLinux, reading_ends_at_the_end_of_a_file_whatever_errno_was) {
