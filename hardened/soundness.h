@@ -13,8 +13,12 @@
 
 namespace hakmem::hardened {
 
+// Of what lies in front of a large block's header, which its alignment makes as long as that: only so much holds
+// the pattern, so that a page which nobody needs stays untouched.
+inline constexpr std::size_t kLargeGapBytes = 4 * kKiB;
+
 struct Layout {
-  std::byte* start;
+  std::byte* start;   // of the pattern in front of the header
   std::byte* header;  // the client's start, where there is none
   std::byte* client;
   std::byte* slack;
@@ -26,7 +30,8 @@ struct Layout {
 [[gnu::always_inline]] inline Layout layout_of(BlockPlace const& place, Facts const& facts) noexcept {
   std::byte* const client = client_of(place, facts);
   std::byte* const header = client == place.start ? client : client - kHeaderBytes;
-  return {place.start, header, client, client + facts.bytes, place.start + place.bytes};
+  bool const far = place.where == BlockPlace::Where::kLarge && header - place.start > std::ptrdiff_t{kLargeGapBytes};
+  return {far ? header - kLargeGapBytes : place.start, header, client, client + facts.bytes, place.start + place.bytes};
 }
 
 // The slack that faces the block behind.

@@ -370,7 +370,6 @@ class Allocator {
 
   void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zeroed) noexcept {
     std::size_t const least = bytes == 0 ? 1 : bytes;
-    if constexpr (!Mode::kTrustsClient) alignment = kMinAlignment;  // the mode places what it padded
     global_.tick();
     void* const block = global_.large.allocate(global_.space, least, alignment, zeroed);
     if (block || !global_.trim()) return block;

@@ -1,5 +1,6 @@
 // Failing system calls, one at a time and all from one on: what is refused is NULL and ENOMEM, the
 // heap stays valid, and what was there before stays intact.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -50,9 +51,11 @@ class Blocks {
   }
 
   void expect_intact() const {
-    for (Block const& block : blocks_)
-      for (std::size_t i = 0; i < block.size; ++i)
-        ASSERT_EQ(block.bytes[i], block.mark) << "byte " << i << " of " << block.size;
+    for (Block const& block : blocks_) {
+      bool const intact = std::all_of(block.bytes, block.bytes + block.size,
+                                      [&block](unsigned char byte) { return byte == block.mark; });
+      ASSERT_TRUE(intact) << "a block of " << block.size << " bytes";
+    }
   }
 
   void free_all() {

@@ -9,6 +9,7 @@
 #include "core/api/entry.h"
 #include "core/api/runtime.h"
 #include "core/os/linux.h"
+#include "hardened/hardened_mode.h"
 
 namespace hakmem {
 
@@ -46,7 +47,14 @@ class ApiEntry : public testing::Test {
   void TearDown() override { EXPECT_TRUE(ProcessOf<Mode>::core().validate(ProcessOf<Mode>::heap())); }
 };
 
-using Modes = testing::Types<FastMode>;
+// What the checked build keeps for the whole process starts once, also where several instances run in one.
+struct CheckedMode : HardenedMode {
+  static void configure(Settings const& settings) noexcept {
+    [[maybe_unused]] static bool const started = (HardenedMode::configure(settings), true);
+  }
+};
+
+using Modes = testing::Types<FastMode, CheckedMode>;
 
 struct ModeName {
   template <class Mode>

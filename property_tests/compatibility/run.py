@@ -21,7 +21,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPORT = re.compile(r"^hakmem: allocator statistics\b", re.MULTILINE)
-ALLOCATIONS = re.compile(r"^\s*(?:hakmem:\s*)?small blocks allocated:?\s+([1-9][0-9]*)\b", re.MULTILINE)
+ALLOCATIONS = re.compile(r"^\s*(?:hakmem:\s*)?(?:small blocks allocated|blocks between guard pages):?\s+([1-9][0-9]*)\b",
+                         re.MULTILINE)
 MISSING_PROGRAM = 127
 
 
