@@ -1,4 +1,5 @@
 // The calls that take an alignment: which are valid, what is returned and set otherwise.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -35,6 +36,19 @@ TYPED_TEST(ApiEntryAlignment, every_power_of_two_up_to_one_gigabyte_is_given) {
       }
       for (void* block : blocks) Libc::free(block);
     }
+  }
+}
+
+TYPED_TEST(ApiEntryAlignment, pages_that_only_the_alignment_needs_stay_untouched) {
+  using Libc = LibcOf<TypeParam>;
+  for (std::size_t alignment = std::size_t{4} << 20; alignment <= kMaxAlignment; alignment *= 4) {
+    rusage before{}, after{};
+    getrusage(RUSAGE_SELF, &before);
+    void* const block = Libc::aligned_alloc(alignment, 100);
+    Libc::free(block);
+    getrusage(RUSAGE_SELF, &after);
+    EXPECT_TRUE(is_aligned(block, alignment));
+    EXPECT_LT(after.ru_minflt - before.ru_minflt, 100) << alignment;
   }
 }
 
