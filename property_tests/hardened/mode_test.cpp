@@ -1,7 +1,9 @@
 // The policies of the checked build on a pretend span: the life of a block, and what each misuse does to it.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <random>
+#include <thread>
 
 #include "hardened/hardened_mode.h"
 #include "property_tests/hardened/reports.h"
@@ -71,19 +73,96 @@ TEST_F(HardenedModeLife, of_a_block_goes_from_free_to_live_and_back_with_a_new_g
 }
 
 TEST_F(HardenedModeLife, notes_who_allocated_and_who_freed) {
+  start_stacks(1);
+  std::uintptr_t allocates[2] = {0, 0x1111}, frees[2] = {0, 0x2222};
+  auto const caller_in = [](std::uint32_t stack) { return recall_stack(stack).frames[0]; };
+  HardenedMode::entered(allocates);
   ClientPtr const pointer = arm({.bytes = 10});
   BlockRecord& record = *span.place(2).record;
   Trace trace = Trace::from(record.trace);
+  EXPECT_EQ(caller_in(trace.allocated_by), reinterpret_cast<void*>(0x1111));
+  EXPECT_EQ(trace.freed_by, 0u);
   EXPECT_EQ(trace.allocating_thread, thread_number());
   EXPECT_EQ(trace.freeing_thread, 0u);
   trace.allocating_thread = 77;
   trace.allocated_by = 5;
   record.trace = trace.word();
+  HardenedMode::entered(frees);
   admit(pointer);
   trace = Trace::from(record.trace);
+  EXPECT_EQ(caller_in(trace.freed_by), reinterpret_cast<void*>(0x2222));
   EXPECT_EQ(trace.allocating_thread, 77u);
   EXPECT_EQ(trace.allocated_by, 5u);
   EXPECT_EQ(trace.freeing_thread, thread_number());
+  entry_frame = {};
+}
+
+TEST_F(HardenedModeLife, is_reported_with_who_allocated_and_who_freed) {
+  ClientPtr const pointer = arm({.bytes = 10});
+  BlockRecord& record = *span.place(2).record;
+  admit(pointer);
+  record.trace = Trace{.allocating_thread = 77, .freeing_thread = 78}.word();
+  admit(pointer);
+  auto const taken = reports.taken();
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_NE(taken[0].text.find("\n  allocated by thread 77"), std::string::npos) << taken[0].text;
+  EXPECT_NE(taken[0].text.find("\n  freed by thread 78"), std::string::npos) << taken[0].text;
+}
+
+TEST_F(HardenedModeLife, begins_in_memory_of_any_content_that_was_never_used) {
+  std::memset(span.place(2).start, 0x55, Span::kBytes);
+  span.set(2, 0);
+  arm({.bytes = 40, .alignment = 32});
+  EXPECT_TRUE(span.is_sound(2));
+  expect_reports({});
+}
+
+TEST_F(HardenedModeLife, of_a_mapping_of_its_own_is_at_the_end_that_the_settings_say_and_else_behind_its_header) {
+  BlockPlace own = span.place(2);
+  own.where = BlockPlace::Where::kLarge;
+  std::byte* const end = own.start + own.bytes;
+  for (auto const& [side, client] : {std::pair{GuardSide::kRight, end - 48}, {GuardSide::kLeft, own.start}}) {
+    guard_side = side;
+    span.set(2, 0);
+    EXPECT_EQ(HardenedMode::arm(own, {.bytes = 40}, true), client);
+    EXPECT_EQ(span.facts(2).left, side == GuardSide::kLeft);
+    span.make_free(2);
+    EXPECT_EQ(arm({.bytes = 40}).unchecked(), own.start + kHeaderBytes);
+    EXPECT_FALSE(span.facts(2).left);
+  }
+  guard_side = GuardSide::kRight;
+}
+
+// Once there was a second thread, every change of a record is one that another could have made first.
+TEST_F(HardenedModeLife, ends_once_as_well_when_there_were_other_threads) {
+  std::thread([] {}).join();
+  ClientPtr const pointer = arm({.bytes = 10});
+  EXPECT_TRUE(admit(pointer));
+  EXPECT_FALSE(admit(pointer));
+  expect_reports({"double-free"});
+}
+
+TEST_F(HardenedModeLife, ends_by_one_of_two_threads_that_free_at_once_and_the_other_is_told) {
+  constexpr int kRounds = 3000;
+  std::atomic<int> round{0}, freed{0}, done{0};
+  std::atomic<void*> block{nullptr};
+  auto const free_each = [&] {
+    for (int next = 1; next <= kRounds; ++next) {
+      while (round.load() < next) std::this_thread::yield();
+      freed += admit(ClientPtr(block.load()));
+      ++done;
+    }
+  };
+  std::thread first(free_each), second(free_each);
+  for (int next = 1; next <= kRounds; ++next) {
+    block = arm({.bytes = 40}).unchecked();
+    round = next;
+    while (done.load() < 2 * next) std::this_thread::yield();
+  }
+  first.join();
+  second.join();
+  EXPECT_EQ(freed, kRounds);
+  expect_reports(std::vector<std::string>(kRounds, "double-free"));
 }
 
 TEST_F(HardenedModeLife, ends_once_and_every_further_release_is_refused) {
@@ -258,6 +337,27 @@ TEST_F(HardenedModeLife, goes_on_where_it_stands_with_another_size) {
   expect_reports({});
 }
 
+bool differs(Claim const& claim, Facts facts) {
+  facts.state = BlockState::kLive;
+  return Demand(claim).differs(facts.word()) != 0;
+}
+
+TEST(HardenedModeDemand, is_met_by_every_block_where_nothing_is_said) {
+  for (std::size_t const bytes : {0, 1, 2, 255, 1 << 20})
+    EXPECT_FALSE(differs({.any_kind = true}, {.bytes = bytes, .alignment = 64, .kind = Kind::kNewArray})) << bytes;
+}
+
+TEST(HardenedModeDemand, of_an_alignment_is_met_by_that_one_alone) {
+  for (std::size_t alignment = kMinAlignment; alignment <= kMaxAlignment; alignment *= 2) {
+    EXPECT_FALSE(differs({.alignment = alignment}, {.bytes = 1, .alignment = alignment})) << alignment;
+    for (std::size_t other = kMinAlignment; other <= kMaxAlignment; other *= 2) {
+      EXPECT_EQ(differs({.alignment = alignment}, {.alignment = other}), alignment != other);
+      for (std::size_t const impossible : {alignment + 1, 3 * alignment, 2 * kMaxAlignment, 2 * kMaxAlignment + 16})
+        EXPECT_TRUE(differs({.alignment = impossible}, {.alignment = other})) << impossible << ' ' << other;
+    }
+  }
+}
+
 TEST(HardenedModePadding, leaves_room_for_a_header_and_slack_where_the_class_has_none) {
   for (std::size_t const alignment : {16, 32, 4096}) {
     EXPECT_EQ(HardenedMode::padded_bytes(0, alignment), alignment + 1);
@@ -321,6 +421,54 @@ TEST_F(HardenedModeLife, ends_with_a_fill_that_its_record_tells) {
   fill_one_in = 1;
 }
 
+// The secret is the third number of splitmix64 from 1234567 on; the report goes elsewhere, and the program goes on.
+TEST(HardenedModeSettings, reach_the_parts_that_act_on_them) {
+  run_in_child(
+      [] {
+        Settings settings;
+        settings.seed = 1234567;
+        settings.stack_depth = 1;
+        settings.on_error.choice = ErrorAction::kContinue;
+        settings.report_file = "/dev/null";
+        settings.quarantine_bytes = 12345;
+        settings.fill_one_in = 7;
+        settings.guard.choice = GuardPolicy::kSample;
+        settings.guard.number = 9;
+        settings.guard_side = GuardSide::kLeft;
+        settings.failures = "nth:2";
+        HardenedMode::configure(settings);
+        report({ErrorKind::kBrokenHeap});
+        EXPECT_EQ(secrets.link_key, 9817491932198370423u);
+        EXPECT_EQ(quarantine_bytes, 12345u);
+        EXPECT_EQ(fill_one_in, 7u);
+        EXPECT_EQ(guards.choice, GuardPolicy::kSample);
+        EXPECT_EQ(guards.number, 9u);
+        EXPECT_EQ(guard_side, GuardSide::kLeft);
+        EXPECT_STREQ(HardenedMode::failure_token(), "HAKMEM_FAIL=nth:2");
+        std::uintptr_t frames[4] = {reinterpret_cast<std::uintptr_t>(frames + 2), 0x1111, 0, 0x2222};
+        note_entry(frames);
+        EXPECT_EQ(recall_stack(remember_stack()).count, 1u);
+      },
+      "^$");
+}
+
+TEST(HardenedModeSettings, that_plan_failures_are_told_of_when_they_are_malformed) {
+  auto const configure = [](char const* plan) {
+    Settings settings;
+    settings.seed = 1;
+    settings.failures = plan;
+    HardenedMode::configure(settings);
+  };
+  run_in_child([&] { configure(nullptr); }, "^$");
+  run_in_child([&] { configure("nth:2"); }, "^$");
+  run_in_child(
+      [&] {
+        configure("often");
+        EXPECT_STREQ(HardenedMode::failure_token(), "");
+      },
+      "^hakmem: HAKMEM_FAIL must be nth:N, every:N or rate:P, with ,size>=S and ,seed:N if wanted; ignored\n$");
+}
+
 TEST(HardenedModeFailures, are_started_and_stopped_by_a_text) {
   EXPECT_EQ(HardenedMode::start_failures("every:2"), 0);
   EXPECT_STREQ(HardenedMode::failure_token(), "HAKMEM_FAIL=every:2");
@@ -332,6 +480,15 @@ TEST(HardenedModeFailures, are_started_and_stopped_by_a_text) {
   EXPECT_EQ(HardenedMode::start_failures(nullptr), 0);
   EXPECT_STREQ(HardenedMode::failure_token(), "");
   EXPECT_FALSE(HardenedMode::refuses(1));
+}
+
+TEST(HardenedModeReports, go_to_the_callback_that_was_set) {
+  static std::string told;
+  Reports reports;
+  HardenedMode::set_report_callback(
+      [](void* to, char const* kind, char const*, std::size_t) { *static_cast<std::string*>(to) += kind; }, &told);
+  report({ErrorKind::kBrokenHeap});
+  EXPECT_EQ(told, "broken-heap");
 }
 
 }  // namespace
