@@ -1,7 +1,10 @@
 // The policies of the checked build on a pretend span: the life of a block, and what each misuse does to it.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <atomic>
+#include <cerrno>
+#include <csignal>
 #include <random>
 #include <thread>
 
@@ -194,6 +197,23 @@ TEST_F(HardenedModeLife, is_refused_to_what_is_not_exactly_the_start_of_a_block_
   EXPECT_FALSE(admit(ClientPtr(span.place(1).start + 16), {}, 1)) << "it was never handed out";
   expect_reports({"invalid-free"});
   EXPECT_EQ(span.word(2), word);
+}
+
+TEST_F(HardenedModeLife, is_not_disturbed_by_another_thread_that_allocates_and_frees_on_both_sides) {
+  constexpr int kRounds = 200'000;
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    std::mt19937 random(22);
+    while (!done.load()) {
+      std::size_t const index = random() % 2 ? 1 : 3;
+      admit(arm({.bytes = random() % 113}, index), {}, index);
+    }
+  });
+  std::mt19937 random(23);
+  for (int round = 0; round < kRounds; ++round) admit(arm({.bytes = random() % 113}));
+  done = true;
+  other.join();
+  expect_reports({});
 }
 
 struct Case {
@@ -489,6 +509,48 @@ TEST(HardenedModeReports, go_to_the_callback_that_was_set) {
       [](void* to, char const* kind, char const*, std::size_t) { *static_cast<std::string*>(to) += kind; }, &told);
   report({ErrorKind::kBrokenHeap});
   EXPECT_EQ(told, "broken-heap");
+}
+
+// A block at the start of the second of three pages, of which the program may touch none.
+struct Guarded {
+  std::byte* page = static_cast<std::byte*>(::mmap(nullptr, 3 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  BlockRecord record;
+  BlockPlace place{.where = BlockPlace::Where::kLarge, .start = page + 4096, .bytes = 4096, .record = &record};
+};
+Guarded& guarded() {
+  static Guarded one;
+  return one;
+}
+
+using FindBlock = BlockPlace (*)(void const*);
+BlockPlace find_guarded(void const*) { return guarded().place; }
+BlockPlace find_nothing(void const*) { return {}; }
+
+// What is told of a write at so many bytes from what the client got of the block.
+void expect_told(std::ptrdiff_t at, BlockState state, FindBlock find, char const* told) {
+  auto const touch = [&] {
+    std::signal(SIGSEGV, SIG_DFL);
+    guarded().record.state = Facts{.bytes = 4000, .state = state, .left = true}.word();
+    HardenedMode::watch(find);
+    std::byte volatile* const client = guarded().place.start;
+    client[at] = std::byte{1};
+  };
+  EXPECT_EXIT(touch(), ::testing::KilledBySignal(SIGSEGV), told);
+}
+
+TEST(HardenedModeFaults, are_told_by_what_is_known_of_the_block_whose_guards_were_hit) {
+  expect_told(4001, BlockState::kLive, &find_guarded,
+              "^hakmem: overflow: (write|access) 1 byte past the end of a 4000-byte block from malloc\n"
+              "  address 0x.*\n  accessed by thread [0-9]+:\n    #0 0x");
+  expect_told(0, BlockState::kLive, &find_guarded, "^hakmem: overflow: (write|access) 0 bytes inside a 4000-byte");
+  expect_told(-1, BlockState::kLive, &find_guarded, "^hakmem: underflow: (write|access) 1 byte before a 4000-byte");
+  expect_told(8, BlockState::kFree, &find_guarded,
+              "^hakmem: use-after-free: (write|access) 8 bytes inside a freed 4000-byte");
+}
+
+TEST(HardenedModeFaults, of_the_program_itself_are_none_of_ours) {
+  expect_told(8, BlockState::kNever, &find_guarded, "^$");
+  expect_told(8, BlockState::kNever, &find_nothing, "^$");
 }
 
 }  // namespace
