@@ -11,6 +11,7 @@
 #include "hardened/hardened_mode.h"
 #include "property_tests/hardened/reports.h"
 #include "property_tests/hardened/span.h"
+#include "property_tests/model/build_kind.h"
 
 namespace hakmem::hardened {
 namespace {
@@ -145,7 +146,12 @@ TEST_F(HardenedModeLife, ends_once_as_well_when_there_were_other_threads) {
   expect_reports({"double-free"});
 }
 
+constexpr char const* kLooks =
+    "a look at a block that another thread changes is a race to the sanitizer; it is not believed unless the record "
+    "stayed";
+
 TEST_F(HardenedModeLife, ends_by_one_of_two_threads_that_free_at_once_and_the_other_is_told) {
+  if (testing::kThreadSanitizer) GTEST_SKIP() << kLooks;
   constexpr int kRounds = 3000;
   std::atomic<int> round{0}, freed{0}, done{0};
   std::atomic<void*> block{nullptr};
@@ -200,6 +206,7 @@ TEST_F(HardenedModeLife, is_refused_to_what_is_not_exactly_the_start_of_a_block_
 }
 
 TEST_F(HardenedModeLife, is_not_disturbed_by_another_thread_that_allocates_and_frees_on_both_sides) {
+  if (testing::kThreadSanitizer) GTEST_SKIP() << kLooks;
   constexpr int kRounds = 200'000;
   std::atomic<bool> done{false};
   std::thread other([&] {

@@ -247,9 +247,9 @@ TEST_F(HardenedModulesNamed, tell_the_function_too_while_that_is_asked_for) {
 
 TEST_F(HardenedModulesNamed, leave_no_file_open) {
   start_modules(true);
-  int const before = next_descriptor();
+  auto const before = open_files();
   for (int i = 0; i < 3; ++i) told_of_second(CodeAddress::kExact);
-  EXPECT_EQ(next_descriptor(), before);
+  EXPECT_EQ(open_files(), before);
   start_modules(false);
 }
 

@@ -272,16 +272,27 @@ TEST(HardenedReportForms, of_a_fault_name_the_function_of_the_instruction_and_of
   MappedFiles maps;
   char* const second = maps.map(file, 0, 4096) + 0x110;
   std::uintptr_t frames[2] = {0, reinterpret_cast<std::uintptr_t>(second)};
-  Evidence evidence{ErrorKind::kBrokenHeap};
+  start_stacks(1);
+  note_entry(frames);
+  Trace const trace{.allocated_by = remember_stack(), .freed_by = remember_stack()};
+  entry_frame = {};
+  Span span;
+  span.make_free(1);
+  Evidence evidence{ErrorKind::kUseAfterFree, "", span.layout(1).client, span.place(1), span.word(1), trace.word()};
+  evidence.access = "write";
   evidence.frame = frames;
   std::string const in_one = file.path() + "+0x110 in one+0x10", in_two = file.path() + "+0x110 in two+0x0";
   Both both = both_of(evidence, true);
-  EXPECT_EQ(stack_in(both.text, "  found"), (std::vector<std::string>{in_one}));
+  EXPECT_EQ(stack_in(both.text, "  accessed"), (std::vector<std::string>{in_one}));
   EXPECT_EQ(both.json["stack"], (std::vector<std::string>{in_one}));
   evidence.pc = second;
   both = both_of(evidence, true);
-  EXPECT_EQ(stack_in(both.text, "  found"), (std::vector<std::string>{in_two, in_one}));
+  EXPECT_EQ(stack_in(both.text, "  accessed"), (std::vector<std::string>{in_two, in_one}));
   EXPECT_EQ(both.json["stack"], (std::vector<std::string>{in_two, in_one}));
+  for (char const* earlier : {"allocated", "freed"}) {
+    EXPECT_EQ(stack_in(both.text, std::string("  ") + earlier), (std::vector<std::string>{in_one}));
+    EXPECT_EQ(both.json[earlier], (std::vector<std::string>{in_one}));
+  }
 }
 
 TEST(HardenedReportForms, hold_the_innermost_frames_of_a_deep_stack_and_the_instruction_before_them) {
@@ -338,9 +349,9 @@ TEST(HardenedReportForms, are_written_where_and_as_the_settings_say) {
   EXPECT_EQ(text.find("hakmem: invalid-free: "), 0u);
   EXPECT_EQ(json.find("{\"tool\":"), 0u);
   EXPECT_EQ(written_as(ReportFormat::kBoth), text + json);
-  int const before = next_descriptor();
+  auto const before = open_files();
   written_as(ReportFormat::kBoth);
-  EXPECT_EQ(next_descriptor(), before) << "a file is left open";
+  EXPECT_EQ(open_files(), before) << "a file is left open";
   run_in_child([&] {
     ::close(STDIN_FILENO);  // so that the file is number 0
     std::string const content = content_of(file);
