@@ -170,6 +170,9 @@ TEST(HardenedSymbols, have_names_that_end_where_their_section_ends) {
 }
 
 TEST(HardenedSymbols, whose_names_cannot_be_read_are_looked_for_in_the_other_table) {
+  std::string const dynamic = elf_with_symbols({{SHT_DYNSYM, {{"dynamic", kBase, 16}}}});
+  EXPECT_EQ(named(changed(dynamic, offsetof(ElfW(Ehdr), e_shnum), ElfW(Half){50'000}), kOffset), " in dynamic+0x0")
+      << "more sections are counted than there are";
   std::string const file =
       elf_with_symbols({{SHT_SYMTAB, {{"full", kBase, 16}}}, {SHT_DYNSYM, {{"dynamic", kBase, 16}}}});
   EXPECT_EQ(named(changed(file, section_at(file, 1) + offsetof(ElfW(Shdr), sh_link), ElfW(Word){50'000}), kOffset),
