@@ -61,7 +61,7 @@ Damage overrun_of_previous(BlockPlace const& place, HeaderDamage const* header) 
   std::byte const* const facing = std::max(layout.slack, layout.end - std::ptrdiff_t{kFacingBytes});
   if (!header && holds_pattern(facing, layout.end)) return {};
   Damage damage = changed(ErrorKind::kOverflow, before, watch.word(), facing, layout.end);
-  if (!damage.found && header && layout.slack == layout.end && header->first == 0 && header->last + 1 < kHeaderBytes)
+  if (header && layout.slack == layout.end && header->first == 0 && header->last + 1 < kHeaderBytes)
     damage = {true, ErrorKind::kOverflow, before, watch.word(), place.start, header->last + 1};
   return watch.stayed() ? damage : Damage{};
 }

@@ -84,6 +84,19 @@ bool parse_clause(std::string_view clause, FailurePlan& plan) noexcept {
          plan.number != 0;
 }
 
+bool takes(FailurePlan const& plan, std::uint64_t number) noexcept {
+  switch (plan.kind) {
+    case FailurePlan::Kind::kNth:
+      return number == plan.number;
+    case FailurePlan::Kind::kEvery:
+      return number % plan.number == 0;
+    case FailurePlan::Kind::kRate:
+      return mix(number ^ 0x9e3779b97f4a7c15, plan.seed * 0xbf58476d1ce4e5b9 | 1) % kBillion < plan.number;
+    default:
+      return true;
+  }
+}
+
 }  // namespace
 
 bool parse_failure_plan(char const* text, FailurePlan& plan) noexcept {
@@ -133,22 +146,9 @@ bool refuses(std::size_t bytes) noexcept {
   if (!active.load(std::memory_order_acquire) || bytes < current.least) [[likely]]
     return false;
   std::uint64_t const number = requests.fetch_add(1, std::memory_order_relaxed) + 1;
-  bool refuse = false;
-  switch (current.kind) {
-    case FailurePlan::Kind::kNth:
-      refuse = number == current.number;
-      break;
-    case FailurePlan::Kind::kEvery:
-      refuse = number % current.number == 0;
-      break;
-    case FailurePlan::Kind::kRate:
-      refuse = mix(number ^ 0x9e3779b97f4a7c15, current.seed * 0xbf58476d1ce4e5b9 | 1) % kBillion < current.number;
-      break;
-    default:
-      refuse = true;
-  }
-  if (refuse) refused.fetch_add(1, std::memory_order_relaxed);
-  return refuse;
+  if (!takes(current, number)) return false;
+  refused.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 FailureCounts failure_counts() noexcept {

@@ -65,16 +65,11 @@ Judgement judge(BlockPlace const& place, ClientPtr pointer, std::uint64_t& recor
 
 // What the client says of a block against what is known; a mismatch is reported.
 void compare(BlockPlace const& place, ClientPtr pointer, std::uint64_t word, Claim const& claim) noexcept {
-  ErrorKind kind;
   std::uint64_t const differs = Demand(claim).differs(word);
-  if (differs & Facts::kKindMask)
-    kind = ErrorKind::kKindMismatch;
-  else if (differs & Facts::kAlignmentMask)
-    kind = ErrorKind::kAlignmentMismatch;
-  else if (differs & Facts::kBytesMask)
-    kind = ErrorKind::kSizeMismatch;
-  else
-    return;
+  if (differs == 0) return;
+  ErrorKind const kind = (differs & Facts::kKindMask) != 0        ? ErrorKind::kKindMismatch
+                         : (differs & Facts::kAlignmentMask) != 0 ? ErrorKind::kAlignmentMismatch
+                                                                  : ErrorKind::kSizeMismatch;
   Evidence evidence = evidence_of(kind, name_of_release(claim), place, pointer.unchecked());
   evidence.claim = claim;
   report(evidence);

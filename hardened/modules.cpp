@@ -22,8 +22,8 @@ constexpr std::size_t kBuildIdMax = 64;
 
 // One line of /proc/self/maps.
 struct Mapping {
-  std::uintptr_t start = 0, end = 0, offset = 0;
-  bool readable = false;
+  std::uintptr_t start, end, offset;
+  bool readable;
   char path[kPathMax];
 };
 
@@ -163,9 +163,8 @@ bool is_in_own_library(void const* code) noexcept {
 void write_code_address(Text& out, void const* address, CodeAddress kind) noexcept {
   auto const wanted = reinterpret_cast<std::uintptr_t>(address);
   MapsReader maps;
-  Mapping head;  // the start of the file that the current line belongs to
-  Mapping line;
-  head.path[0] = '\0';
+  Mapping head{};  // the start of the file that the current line belongs to
+  Mapping line{};
   while (maps.next(line)) {
     if (line.offset == 0 || !same_text(line.path, head.path)) head = line;
     if (wanted < line.start || wanted >= line.end) continue;

@@ -104,7 +104,10 @@ void write_damage(Text& out, Evidence const& evidence, Facts const& facts) noexc
     return write_distance(out, evidence, facts);
   }
   out << "written ";
-  write_distance(out, evidence, facts);
+  if (evidence.place.is_block())
+    write_distance(out, evidence, facts);
+  else
+    out << "to the link of a free block";
   out << ", found by " << evidence.call;
 }
 

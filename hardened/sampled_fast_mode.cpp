@@ -15,7 +15,7 @@ std::uint64_t log2_of(std::uint64_t word) noexcept {
   std::uint64_t const mantissa = word << zeros << 1 >> 48;
   constexpr std::uint64_t kBend = 22525;  // 6 * (1.5 - 1 / ln 2)
   std::uint64_t const bend = (mantissa * (65536 - mantissa) >> 16) * kBend >> 16;
-  return std::uint64_t{63 - zeros} << 16 | std::min<std::uint64_t>(mantissa + bend, 65535);
+  return (std::uint64_t{63 - zeros} << 16) + mantissa + bend;
 }
 
 // The microsecond up to which this thread's guarded blocks are paid for.

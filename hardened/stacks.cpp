@@ -14,7 +14,7 @@
 namespace hakmem::hardened {
 namespace {
 
-// A stored stack: its hash, with the number of frames in the low byte, then the frames.
+// A stored stack: its hash, with the number of frames in the low byte, then the frames. Slot 0 stays empty.
 constexpr std::size_t kSlotWords = 4;
 constexpr std::uint32_t kSlots = 1u << kStackIdBits;
 constexpr std::uint32_t kTableBits = 17;
@@ -48,8 +48,8 @@ constexpr std::size_t kFarthestFrame = 256 * kKiB;
 constexpr std::size_t kLargestStack = 64 * kMiB;
 
 bool is_on_own_stack(std::uintptr_t address, std::uintptr_t top) noexcept {
-  return address < top && top - address >= sizeof(Frame) && top - address <= kLargestStack &&
-         address % sizeof(void*) == 0;
+  std::uintptr_t const below = top - address;  // large where it lies above
+  return below >= sizeof(Frame) && below <= kLargestStack && address % sizeof(void*) == 0;
 }
 
 // visit(return address) for a frame above `below` and for each outwards, at most `most`.
@@ -105,10 +105,11 @@ void start_stacks(unsigned depth) noexcept {
   if (stored_depth == 0 || store) return;
   std::size_t const page = Linux::page_bytes();
   std::size_t const bytes = (sizeof(Store) + page - 1) / page * page;
-  OsMapping const mapping = Linux::map(nullptr, bytes + 2 * page, MapKind::kNormal);
+  std::size_t const with_guards = bytes + 2 * page;
+  OsMapping const mapping = Linux::map(nullptr, with_guards, MapKind::kNormal);
   if (!mapping.ok()) return;
   auto* const start = static_cast<std::byte*>(mapping.address) + page;
-  Linux::name(mapping.address, bytes + 2 * page, "hakmem stacks");
+  Linux::name(mapping.address, with_guards, "hakmem stacks");
   static_cast<void>(Linux::guard(mapping.address, page));
   static_cast<void>(Linux::guard(start + bytes, page));
   store = reinterpret_cast<Store*>(start);
@@ -125,7 +126,7 @@ Stack walk_stack(void* frame, unsigned most) noexcept {
 }
 
 std::uint32_t remember_stack() noexcept {
-  if (!store || entry_frame.caller == 0) return 0;
+  if (!store) return 0;
   std::uint64_t hash = 0;
   unsigned count = 0;
   walk(entry_frame, __builtin_frame_address(0), stored_depth, [&](std::uintptr_t caller) {
@@ -137,7 +138,7 @@ std::uint32_t remember_stack() noexcept {
 
 Stack recall_stack(std::uint32_t id) noexcept {
   Stack stack;
-  if (!store || id == 0) return stack;
+  if (!store) return stack;
   std::uint64_t const* const words = store->slots[id];
   stack.count = static_cast<unsigned>(words[0] & 0xff);
   if (stack.count > Stack::kMaxFrames) stack.count = 0;

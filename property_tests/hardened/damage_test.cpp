@@ -276,5 +276,16 @@ TEST(HardenedDamage, is_none_after_a_free_block_was_enclosed_again) {
   }
 }
 
+TEST(HardenedFill, is_whole_of_a_short_block_and_of_a_longer_one_when_its_record_says_so) {
+  constexpr std::size_t kShort = kHeaderBytes + 2 * kFilledEnd;
+  for (std::size_t const bytes : {std::size_t{32}, kShort - 16, kShort})
+    for (std::uint64_t const record : {std::uint64_t{0}, Facts::kWhole})
+      EXPECT_TRUE(is_filled_whole({.bytes = bytes}, record)) << bytes;
+  for (std::size_t const bytes : {kShort + 16, 4 * kKiB}) {
+    EXPECT_FALSE(is_filled_whole({.bytes = bytes}, ~Facts::kWhole)) << bytes;
+    EXPECT_TRUE(is_filled_whole({.bytes = bytes}, Facts::kWhole)) << bytes;
+  }
+}
+
 }  // namespace
 }  // namespace hakmem::hardened

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <new>
 #include <set>
@@ -14,16 +15,20 @@
 #include <tuple>
 #include <vector>
 
+#include "property_tests/os/child.h"
+
 namespace hakmem::hardened {
 namespace {
 
 using Drawn = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t, unsigned char>;
 
-// By a child, for they can be drawn only once.
-Drawn drawn(std::uint64_t seed) {
+// By a child, for they can be drawn only once; in which `before` is done first.
+template <class Before>
+Drawn drawn(std::uint64_t seed, Before before) {
   void* const shared = ::mmap(nullptr, sizeof(Drawn), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pid_t const child = ::fork();
   if (child == 0) {
+    before();
     start_entropy(seed);
     new (shared)
         Drawn(secrets.seal_keys[0], secrets.seal_keys[1], secrets.link_key, secrets.random_key, secrets.pattern);
@@ -36,6 +41,9 @@ Drawn drawn(std::uint64_t seed) {
   ::munmap(shared, sizeof(Drawn));
   return copy;
 }
+Drawn drawn(std::uint64_t seed) {
+  return drawn(seed, [] {});
+}
 
 // Of splitmix64 from 1234567 on: https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64
 TEST(HardenedEntropy, draws_from_a_seed_what_the_generator_is_known_to_give) {
@@ -44,7 +52,8 @@ TEST(HardenedEntropy, draws_from_a_seed_what_the_generator_is_known_to_give) {
 }
 
 TEST(HardenedEntropy, is_repeated_by_a_seed_and_differs_without_one) {
-  EXPECT_EQ(drawn(5), drawn(5));
+  for (std::uint64_t const seed : {std::uint64_t{1}, std::uint64_t{5}, ~std::uint64_t{0}})
+    EXPECT_EQ(drawn(seed), drawn(seed)) << seed;
   std::set<std::uint64_t> words;
   constexpr int kTimes = 20;
   for (int i = 0; i < kTimes; ++i) {
@@ -52,6 +61,13 @@ TEST(HardenedEntropy, is_repeated_by_a_seed_and_differs_without_one) {
     words.insert({first, second, link, random});
   }
   EXPECT_EQ(words.size(), 4u * kTimes) << "none twice";
+}
+
+// What the generator gives from 0 on would be the same in each process.
+TEST(HardenedEntropy, without_a_seed_and_without_the_kernels_random_numbers_still_depends_on_an_address) {
+  Drawn const refused = drawn(0, [] { testing::filter_system_call(SYS_getrandom, 1, sizeof(std::uint64_t), EAGAIN); });
+  EXPECT_NE(std::get<2>(refused), 0x06c45d188009454f);
+  EXPECT_NE(std::get<3>(refused), 0xf88bb8a8724c81ec);
 }
 
 TEST(HardenedEntropy, draws_a_pattern_that_is_no_text_not_zero_and_not_all_ones) {

@@ -7,6 +7,9 @@
 #include <cstdio>
 #include <set>
 #include <string>
+#include <utility>
+
+#include "hardened/entropy.h"
 
 namespace hakmem::hardened {
 namespace {
@@ -41,6 +44,7 @@ constexpr Form kForms[] = {
     {"nth:2,seed:9", {Kind::kNth, 2, 0, 9}, "nth:2"},
     {"size>=4096", {Kind::kAll, 0, 4096, 0}},
     {"size>=0", {Kind::kAll, 0, 0, 0}},
+    {"size>=18446744073709551615", {Kind::kAll, 0, kMost, 0}},
     {"size>=3K", {Kind::kAll, 0, 3 << 10, 0}, "size>=3072"},
     {"size>=5M,nth:4", {Kind::kNth, 4, 5 << 20, 0}, "nth:4,size>=5242880"},
     {"size>=7G", {Kind::kAll, 0, std::uint64_t{7} << 30, 0}, "size>=7516192768"},
@@ -82,6 +86,7 @@ TEST(HardenedFailure, malformed_plans_are_refused_and_change_nothing) {
                            "rate:1.1",
                            "rate:2",
                            "rate:0.1234567890",
+                           "rate:0.0123456789",
                            "rate:0.",
                            "rate:.5",
                            "rate:1.000000001",
@@ -102,6 +107,8 @@ TEST(HardenedFailure, malformed_plans_are_refused_and_change_nothing) {
                            "seed:0,rate:0.1",
                            "size>=",
                            "size>=K",
+                           "size>=18446744073709551616",
+                           "size>=18446744073709551615K",
                            "size>=99999999999G",
                            "often",
                            "nth:18446744073709551616",
@@ -169,6 +176,17 @@ TEST(HardenedFailure, a_rate_without_a_seed_draws_another_one_each_time) {
   start_failures({});
 }
 
+// States of the generator after which it gives 1'000'000'000 and 999'999'999.
+TEST(HardenedFailure, a_seed_that_is_drawn_is_1_to_a_billion) {
+  for (auto const& [state, seed] :
+       {std::pair{std::uint64_t{11608292386959126882u}, "1"}, {std::uint64_t{4915440599243161218u}, "1000000000"}}) {
+    own_state = state;
+    refused_by("rate:0.5", 1);
+    EXPECT_EQ(failure_token(), std::string("HAKMEM_FAIL=rate:0.500000000,seed:") + seed);
+  }
+  start_failures({});
+}
+
 TEST(HardenedFailure, the_longest_token_fits_its_place) {
   for (Form const& form : kForms) {
     FailurePlan plan = form.plan;
@@ -200,6 +218,15 @@ TEST(HardenedFailure, a_rate_is_met_and_repeated_by_its_token) {
   ASSERT_EQ(token.find("HAKMEM_FAIL="), 0u);
   EXPECT_EQ(refused_by(token.c_str() + std::string("HAKMEM_FAIL=").size(), 5000), first);
   EXPECT_NE(refused_by("rate:0.2,seed:1", 5000), refused_by("rate:0.2,seed:2", 5000));
+  start_failures({});
+}
+
+// A token repeats the same refusals in any later version as well.
+TEST(HardenedFailure, a_rate_with_a_seed_refuses_the_requests_that_its_formula_says) {
+  EXPECT_EQ(refused_by("rate:0.3,seed:1", 40), ".......xx.....x.xx.x...........xx...xx..");
+  EXPECT_EQ(refused_by("rate:0.3,seed:2", 40), "...x...xx.......x.x...x........x.xx.....");
+  EXPECT_EQ(refused_by("rate:0.733443778,seed:2", 1), ".") << "what the formula gives is not below the rate";
+  EXPECT_EQ(refused_by("rate:0.733443779,seed:2", 1), "x");
   start_failures({});
 }
 

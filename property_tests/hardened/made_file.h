@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,11 @@ class MappedFiles {
   char* const start_;
 };
 
+// How many files this process has open.
+inline auto open_files() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+}
+
 template <class T>
 std::string bytes_of(T const& part) {
   return {reinterpret_cast<char const*>(&part), sizeof part};
@@ -85,6 +91,58 @@ inline std::string elf_segment(unsigned type, std::uint64_t offset, std::uint64_
   segment.p_filesz = segment.p_memsz = bytes;
   segment.p_vaddr = address;
   return bytes_of(segment);
+}
+
+struct Symbol {
+  std::string name;
+  std::uint64_t value, size;
+  unsigned type = STT_FUNC;
+  unsigned section = 1;
+};
+
+struct SymbolTable {
+  unsigned type;
+  std::vector<Symbol> symbols;
+};
+
+inline std::string elf_section(unsigned type, std::uint64_t offset, std::uint64_t bytes, unsigned link,
+                               std::uint64_t each) {
+  ElfW(Shdr) head{};
+  head.sh_type = type;
+  head.sh_offset = offset;
+  head.sh_size = bytes;
+  head.sh_link = link;
+  head.sh_entsize = each;
+  return bytes_of(head);
+}
+
+// An ELF file that is loaded at 0x10000 from its offset 0x100 on, with these tables of symbols.
+inline std::string elf_with_symbols(std::vector<SymbolTable> const& tables,
+                                    std::size_t entry_bytes = sizeof(ElfW(Sym))) {
+  std::string body(0x400, '\0');
+  std::string heads = elf_section(SHT_NULL, 0, 0, 0, 0);
+  unsigned count = 1;
+  for (SymbolTable const& table : tables) {
+    std::string names(1, '\0'), symbols;
+    for (Symbol const& symbol : table.symbols) {
+      ElfW(Sym) entry{};
+      entry.st_name = static_cast<ElfW(Word)>(names.size());
+      entry.st_info = static_cast<unsigned char>(symbol.type | 0x10);
+      entry.st_shndx = static_cast<ElfW(Half)>(symbol.section);
+      entry.st_value = symbol.value;
+      entry.st_size = symbol.size;
+      symbols += bytes_of(entry);
+      names += symbol.name + '\0';
+    }
+    heads += elf_section(table.type, body.size(), symbols.size(), count + 1, entry_bytes);
+    body += symbols;
+    heads += elf_section(SHT_STRTAB, body.size(), names.size(), 0, 0);
+    body += names;
+    count += 2;
+  }
+  std::string const head = elf_header(2, body.size(), count) + elf_segment(PT_NOTE, 0, 0x10000) +
+                           elf_segment(PT_LOAD, 0x100, 0x8000, 0x10000);
+  return head + body.substr(head.size()) + heads;
 }
 
 }  // namespace hakmem::hardened

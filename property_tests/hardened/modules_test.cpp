@@ -1,7 +1,12 @@
 // Code addresses are told by what the kernel's list says of made-up files, and build-ids by their notes.
 #include "hardened/modules.h"
 
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
 #include "property_tests/hardened/made_file.h"
+#include "property_tests/hardened/reports.h"
 
 namespace hakmem::hardened {
 namespace {
@@ -75,6 +80,32 @@ TEST(HardenedModules, linked_into_the_program_are_no_library_of_their_own) {
   EXPECT_FALSE(is_in_own_library(nullptr));
 }
 
+// The kernel writes more digits of an offset from 4 GiB on.
+TEST(HardenedModules, tell_offsets_of_any_length) {
+  MadeFile const file("module", "");
+  MappedFiles maps;
+  for (std::uint64_t const offset : {0x1000u, 0x1234000u, 0x12345000u, 0xfedcb000u}) {
+    for (std::uint64_t const beyond : {std::uint64_t{0}, std::uint64_t{1} << 32, std::uint64_t{0xa} << 36}) {
+      std::uint64_t const at = beyond + offset;
+      ASSERT_EQ(::ftruncate(file.descriptor(), static_cast<off_t>(at + kPage)), 0);
+      std::ostringstream expected;
+      expected << file.path() << "+0x" << std::hex << at + 0x12;
+      EXPECT_EQ(told(maps.map(file, 0, kPage, at) + 0x12), expected.str());
+    }
+  }
+}
+
+TEST(HardenedModules, of_the_first_line_are_found_as_well) {
+  std::string first;
+  std::ifstream maps("/proc/self/maps");
+  std::getline(maps, first);
+  std::uintptr_t start = 0;
+  ASSERT_EQ(std::sscanf(first.c_str(), "%lx", &start), 1);
+  std::size_t const path = first.find('/');
+  std::string const expected = path == std::string::npos ? "?" : first.substr(path) + "+0x0";
+  EXPECT_EQ(told(reinterpret_cast<void*>(start)).substr(0, expected.size()), expected);
+}
+
 TEST(HardenedModules, of_many_lines_are_each_found) {
   MadeFile const file("module", std::string(kPage, 'x'));
   std::vector<void*> places;
@@ -120,10 +151,13 @@ TEST(HardenedModules, tell_the_build_id_wherever_it_stands_among_the_notes) {
   std::string const id = "\x01\x23\x45\x67\x89\xab\xcd\xef\xf0";
   std::string const shown = " (build-id 0123456789abcdeff0)";
   std::string const other = note(NT_GNU_ABI_TAG, kGnu, "12345"), odd = note(3, std::string("Linux", 6), "1");
+  std::string const even = note(NT_GNU_ABI_TAG, kGnu, "1234"), empty = note(NT_GNU_GOLD_VERSION, kGnu, "");
   EXPECT_EQ(told_of_file(elf_with_notes({build_id(id)})), shown);
   EXPECT_EQ(told_of_file(elf_with_notes({other + build_id(id)})), shown);
   EXPECT_EQ(told_of_file(elf_with_notes({other + odd + other + build_id(id)})), shown);
   EXPECT_EQ(told_of_file(elf_with_notes({other, odd, build_id(id)})), shown);
+  EXPECT_EQ(told_of_file(elf_with_notes({even + empty + build_id(id)})), shown);
+  EXPECT_EQ(told_of_file(elf_with_notes({build_id("")})), " (build-id )") << "an empty one";
   EXPECT_EQ(told_of_file(elf_with_notes({build_id(id), build_id("zz")})), shown) << "the first one";
   EXPECT_EQ(told_of_file(elf_with_notes({build_id(std::string(64, '\xff'))})),
             " (build-id " + std::string(128, 'f') + ")");
@@ -164,6 +198,10 @@ TEST(HardenedModules, with_segments_outside_of_the_mapping_are_read_in_bounds) {
   EXPECT_EQ(told_of_file(with_first(~std::uint64_t{0} - 7, 8)), shown);
   EXPECT_EQ(told_of_file(with_first(64, ~std::uint64_t{0})), shown);
   EXPECT_EQ(told_of_file(elf_header(0xffff) + std::string(kPage - sizeof(ElfW(Ehdr)), '\0')), "");
+  EXPECT_EQ(told_of_file(elf_header(1) + elf_segment(PT_LOAD, 0, kPage) +
+                         elf_segment(PT_NOTE, behind - sizeof(ElfW(Phdr)), good.size()) + good),
+            "")
+      << "a segment that is not counted";
   std::string at_the_end = padded(elf_header(1) + elf_segment(PT_NOTE, kPage - good.size(), good.size()), kPage);
   at_the_end.replace(kPage - good.size(), good.size(), good);
   EXPECT_EQ(told_of_file(at_the_end), shown);
@@ -180,6 +218,45 @@ TEST(HardenedModules, tell_the_build_id_of_the_file_and_not_of_its_neighbour) {
   EXPECT_EQ(told(neighbour), other.path() + "+0x1000");
   maps.map(file, 0, kPage, 0, PROT_NONE);
   EXPECT_EQ(told(second + 5), file.path() + "+0x1005") << "the first page cannot be read";
+  EXPECT_EQ(told(maps.map(file, kPage, kPage) + 5), file.path() + "+0x5 (build-id 61626364)") << "the nearer one can";
+}
+
+// Of two functions at 0x1100 and 0x1110 of a file, what is told of the second one's first byte.
+class HardenedModulesNamed : public ::testing::Test {
+ public:
+  std::string told_of_second(CodeAddress kind) { return told(at_, kind).substr(file_.path().size()); }
+  void remove_file() { ::unlink(file_.path().c_str()); }
+
+ private:
+  MadeFile const file_{
+      "module", padded(elf_with_symbols({{SHT_SYMTAB, {{"one", 0x11000, 16}, {"two", 0x11010, 16}}}}), 2 * kPage)};
+  MappedFiles maps_;
+  char* const at_ = maps_.map(file_, 0, kPage, kPage) + 0x110;
+};
+
+TEST_F(HardenedModulesNamed, tell_the_function_too_while_that_is_asked_for) {
+  EXPECT_EQ(told_of_second(CodeAddress::kExact), "+0x1110");
+  start_modules(true);
+  EXPECT_EQ(told_of_second(CodeAddress::kExact), "+0x1110 in two+0x0");
+  EXPECT_EQ(told_of_second(CodeAddress::kReturn), "+0x1110 in one+0x10");
+  remove_file();
+  EXPECT_EQ(told_of_second(CodeAddress::kExact), " (deleted)+0x1110") << "a file that cannot be opened";
+  start_modules(false);
+}
+
+TEST_F(HardenedModulesNamed, leave_no_file_open) {
+  start_modules(true);
+  auto const before = open_files();
+  for (int i = 0; i < 3; ++i) told_of_second(CodeAddress::kExact);
+  EXPECT_EQ(open_files(), before);
+  start_modules(false);
+}
+
+TEST_F(HardenedModulesNamed, are_told_without_standard_input_as_well) {
+  run_in_child([this] {
+    ::close(STDIN_FILENO);
+    EXPECT_EQ(told_of_second(CodeAddress::kExact), "+0x1110");
+  });
 }
 
 }  // namespace

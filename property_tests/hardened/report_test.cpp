@@ -2,9 +2,10 @@
 #include "hardened/report.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -94,6 +95,10 @@ TEST_F(HardenedReports, of_each_kind_have_the_promised_first_line) {
   used.damaged = 1;
   EXPECT_EQ(first_line(used),
             "hakmem: use-after-free: written 39 bytes inside a freed 40-byte block from malloc, found by free()");
+  used = evidence(ErrorKind::kUseAfterFree, "a heap check");
+  used.damaged = 1;
+  EXPECT_EQ(first_line(used),
+            "hakmem: use-after-free: written 0 bytes inside a freed 40-byte block from malloc, found by a heap check");
   used = evidence(ErrorKind::kUseAfterFree, "", 2);
   used.access = "write";
   EXPECT_EQ(first_line(used), "hakmem: use-after-free: write 2 bytes inside a freed 40-byte block from malloc");
@@ -143,10 +148,10 @@ struct Both {
   std::string text;
   nlohmann::json json;
 };
-Both both_of(Evidence const& evidence) {
+Both both_of(Evidence const& evidence, bool symbolize = false) {
   MadeFile const file("report", "");
   {
-    Reports reports(ReportFormat::kBoth, file.path().c_str());
+    Reports reports(ReportFormat::kBoth, file.path().c_str(), symbolize);
     report(evidence);
     auto const taken = reports.taken();
     EXPECT_EQ(taken.size(), 1u);
@@ -221,15 +226,24 @@ TEST(HardenedReportForms, say_the_same_of_every_field) {
 }
 
 TEST(HardenedReportForms, of_an_address_that_is_no_block_leave_out_the_block) {
+  start_stacks(1);
+  std::uintptr_t frame[2] = {0, 0x1111};
+  note_entry(frame);
+  remember_stack();
   entry_frame = {};
   static int elsewhere;
-  Both const both = both_of({ErrorKind::kInvalidFree, "free()", &elsewhere});
-  for (char const* absent : {"block", "size", "allocating_thread", "freeing_thread"})
-    EXPECT_FALSE(both.json.contains(absent)) << absent;
-  EXPECT_EQ(both.text.find(" block "), std::string::npos);
-  EXPECT_EQ(both.text.find("allocated"), std::string::npos);
-  EXPECT_NE(both.text.find("\n  address " + hex(&elsewhere) + "\n  found by thread "), std::string::npos);
-  EXPECT_NE(both.text.find(", no stack kept\n"), std::string::npos);
+  Span span;
+  for (BlockPlace const& place : {BlockPlace{}, span.place(1)}) {  // no block, or one that was never handed out
+    Both const both = both_of({ErrorKind::kInvalidFree, "free()", &elsewhere, place});
+    for (char const* absent : {"block", "size", "allocating_thread", "freeing_thread"})
+      EXPECT_FALSE(both.json.contains(absent)) << absent;
+    EXPECT_EQ(both.json["allocated"].size(), 0u);
+    EXPECT_EQ(both.json["freed"].size(), 0u);
+    EXPECT_EQ(both.text.find(" block "), std::string::npos);
+    EXPECT_EQ(both.text.find("allocated"), std::string::npos);
+    EXPECT_NE(both.text.find("\n  address " + hex(&elsewhere) + "\n  found by thread "), std::string::npos);
+    EXPECT_NE(both.text.find(", no stack kept\n"), std::string::npos);
+  }
 }
 
 TEST(HardenedReportForms, of_a_fault_begin_with_the_instruction_and_say_what_it_did) {
@@ -244,6 +258,58 @@ TEST(HardenedReportForms, of_a_fault_begin_with_the_instruction_and_say_what_it_
   EXPECT_NE(both.text.find("\n  accessed by thread "), std::string::npos) << both.text;
   EXPECT_NE(both.text.find(":\n    #0 0x3333 ?\n    #1 0x2222 ?\n"), std::string::npos) << both.text;
   EXPECT_EQ(both.json["stack"].size(), 2u);
+}
+
+TEST(HardenedReportForms, of_a_fault_name_the_function_of_the_instruction_and_of_each_call_before_a_return) {
+  std::string content = elf_with_symbols({{SHT_SYMTAB, {{"one", 0x10000, 16}, {"two", 0x10010, 16}}}});
+  content.resize(4096);
+  MadeFile const file("module", content);
+  MappedFiles maps;
+  char* const second = maps.map(file, 0, 4096) + 0x110;
+  std::uintptr_t frames[2] = {0, reinterpret_cast<std::uintptr_t>(second)};
+  start_stacks(1);
+  note_entry(frames);
+  Trace const trace{.allocated_by = remember_stack(), .freed_by = remember_stack()};
+  entry_frame = {};
+  Span span;
+  span.make_free(1);
+  Evidence evidence{ErrorKind::kUseAfterFree, "", span.layout(1).client, span.place(1), span.word(1), trace.word()};
+  evidence.access = "write";
+  evidence.frame = frames;
+  std::string const in_one = file.path() + "+0x110 in one+0x10", in_two = file.path() + "+0x110 in two+0x0";
+  Both both = both_of(evidence, true);
+  EXPECT_EQ(stack_in(both.text, "  accessed"), (std::vector<std::string>{in_one}));
+  EXPECT_EQ(both.json["stack"], (std::vector<std::string>{in_one}));
+  evidence.pc = second;
+  both = both_of(evidence, true);
+  EXPECT_EQ(stack_in(both.text, "  accessed"), (std::vector<std::string>{in_two, in_one}));
+  EXPECT_EQ(both.json["stack"], (std::vector<std::string>{in_two, in_one}));
+  for (char const* earlier : {"allocated", "freed"}) {
+    EXPECT_EQ(stack_in(both.text, std::string("  ") + earlier), (std::vector<std::string>{in_one}));
+    EXPECT_EQ(both.json[earlier], (std::vector<std::string>{in_one}));
+  }
+}
+
+TEST(HardenedReportForms, hold_the_innermost_frames_of_a_deep_stack_and_the_instruction_before_them) {
+  constexpr unsigned kDeep = Stack::kMaxFrames + 5, kKept = Stack::kMaxFrames - 1;
+  Frame frames[kDeep];
+  for (unsigned i = 0; i < kDeep; ++i)
+    frames[i] = {i + 1 < kDeep ? reinterpret_cast<std::uintptr_t>(frames + i + 1) : 0, 0x5000 + i};
+  Evidence evidence{ErrorKind::kBrokenHeap};
+  evidence.frame = frames;
+  auto const shown = [&] {
+    std::string const text = both_of(evidence).text;
+    return text.substr(text.find("    #0"));
+  };
+  auto const lines_from = [](unsigned number) {
+    std::ostringstream lines;
+    for (unsigned i = 0; i < kKept; ++i)
+      lines << "    #" << number++ << " 0x" << std::hex << 0x5000 + i << std::dec << " ?\n";
+    return lines.str();
+  };
+  EXPECT_EQ(shown(), lines_from(0));
+  evidence.pc = reinterpret_cast<void*>(0x3333);
+  EXPECT_EQ(shown(), "    #0 0x3333 ?\n" + lines_from(1));
 }
 
 TEST(HardenedReportForms, tell_how_refusals_are_repeated_once_there_was_one) {
@@ -278,43 +344,21 @@ TEST(HardenedReportForms, are_written_where_and_as_the_settings_say) {
   EXPECT_EQ(text.find("hakmem: invalid-free: "), 0u);
   EXPECT_EQ(json.find("{\"tool\":"), 0u);
   EXPECT_EQ(written_as(ReportFormat::kBoth), text + json);
+  auto const before = open_files();
+  written_as(ReportFormat::kBoth);
+  EXPECT_EQ(open_files(), before) << "a file is left open";
+  run_in_child([&] {
+    ::close(STDIN_FILENO);  // so that the file is number 0
+    std::string const content = content_of(file);
+    Reports reports(ReportFormat::kText, file.path().c_str());
+    report(evidence);
+    EXPECT_EQ(content_of(file), content + text);
+  });
   Reports reports(ReportFormat::kText, "/no/such/folder/report");
   ::testing::internal::CaptureStderr();
   report(evidence);
-  EXPECT_EQ(::testing::internal::GetCapturedStderr(), text) << "where the file cannot be opened";
-}
-
-TEST(HardenedReportForms, are_followed_by_what_was_asked) {
-  static int elsewhere;
-  Evidence const evidence{ErrorKind::kInvalidFree, "free()", &elsewhere};
-  EXPECT_EXIT(report(evidence), ::testing::KilledBySignal(SIGABRT), "invalid-free");
-  Settings settings;
-  settings.on_error.choice = ErrorAction::kExit;
-  settings.on_error.number = 33;
-  EXPECT_EXIT((start_reports(settings), report(evidence)), ::testing::ExitedWithCode(33), "invalid-free");
-  ::testing::internal::CaptureStderr();
-  start_reports(Settings{});
-  report_only(evidence);
-  EXPECT_NE(::testing::internal::GetCapturedStderr().find("invalid-free"), std::string::npos) << "and it returns";
-}
-
-TEST(HardenedReportForms, may_be_made_by_the_callback_of_another) {
-  static int elsewhere;
-  static int calls;
-  calls = 0;
-  Settings settings;
-  settings.on_error.choice = ErrorAction::kContinue;
-  settings.report_file = "/dev/null";
-  start_reports(settings);
-  set_report_callback(
-      [](void* address, char const*, char const*, std::size_t) {
-        if (++calls < 3) report({ErrorKind::kDoubleFree, "free()", address});
-      },
-      &elsewhere);
-  report({ErrorKind::kInvalidFree, "free()", &elsewhere});
-  EXPECT_EQ(calls, 3);
-  set_report_callback(nullptr, nullptr);
-  start_reports(Settings{});
+  report(evidence);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), text + text) << "where the file cannot be opened";
 }
 
 }  // namespace

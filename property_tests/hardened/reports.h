@@ -14,16 +14,17 @@
 
 namespace hakmem::hardened {
 
-// Runs body() in a child, where what cannot be undone is done: secrets that were drawn are sealed.
+// Runs body() in a child, where what cannot be undone is done: secrets that were drawn are sealed. `told` matches what
+// it writes to standard error.
 template <class Body>
-void run_in_child(Body body) {
+void run_in_child(Body body, char const* told = "") {
   EXPECT_EXIT(
       {
         body();
         std::fflush(stdout);
         std::_Exit(::testing::Test::HasFailure() ? 1 : 0);
       },
-      ::testing::ExitedWithCode(0), "");
+      ::testing::ExitedWithCode(0), told);
 }
 
 // While it lives, errors are collected and the program goes on.
@@ -34,8 +35,9 @@ class Reports {
     std::string first_line() const { return text.substr(0, text.find('\n')); }
   };
 
-  explicit Reports(ReportFormat format = ReportFormat::kText, char const* file = "/dev/null") {
+  explicit Reports(ReportFormat format = ReportFormat::kText, char const* file = "/dev/null", bool symbolize = false) {
     Settings settings;
+    settings.symbolize = symbolize;
     settings.on_error.choice = ErrorAction::kContinue;
     settings.report_format = format;
     settings.report_file = file;

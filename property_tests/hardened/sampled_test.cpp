@@ -1,12 +1,17 @@
 // The sample of the fast build: how far apart its blocks are, and how many a thread may afford.
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <csignal>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "hardened/sampled_fast_mode.h"
 #include "property_tests/hardened/reports.h"
+#include "property_tests/hardened/span.h"
 
 namespace hakmem::hardened {
 namespace {
@@ -30,6 +35,28 @@ TEST(HardenedSample, is_none_unless_it_is_asked_for) {
     EXPECT_TRUE(SampledFastMode::samples());
     EXPECT_EQ(SampledFastMode::next_sample(), 0u);
   });
+}
+
+// The secret is the third number of splitmix64 from 1234567 on; the report goes elsewhere, and the program goes on.
+TEST(HardenedSample, has_the_seed_the_side_the_stacks_and_the_reports_that_the_settings_say) {
+  run_in_child(
+      [] {
+        Settings settings;
+        settings.seed = 1234567;
+        settings.guard.choice = GuardPolicy::kAll;
+        settings.guard_side = GuardSide::kLeft;
+        settings.stack_depth = 2;
+        settings.on_error.choice = ErrorAction::kContinue;
+        settings.report_file = "/dev/null";
+        SampledFastMode::configure(settings);
+        report({ErrorKind::kBrokenHeap});
+        EXPECT_EQ(secrets.link_key, 9817491932198370423u);
+        EXPECT_EQ(guard_side, GuardSide::kLeft);
+        std::uintptr_t frame[2] = {0, 0x1111};
+        note_entry(frame);
+        EXPECT_NE(remember_stack(), 0u);
+      },
+      "^$");
 }
 
 void expect_each_with_the_same_chance(std::uint32_t number) {
@@ -71,6 +98,58 @@ int afforded_at_once(std::vector<std::uint64_t> const& times) {
     for (std::uint64_t const now_ms : times)
       for (int i = 0; i < 50; ++i) ask(now_ms);
   });
+}
+
+TEST(HardenedSample, of_all_blocks_is_afforded_at_any_time) {
+  run_in_child([] {
+    sample_one_in(1);
+    EXPECT_EQ(afforded([](auto ask) {
+                for (int i = 0; i < 10'000; ++i) ask(100'000);
+              }),
+              10'000);
+  });
+}
+
+// What is told of SIGSEGV when nobody asked for it: that a handler is there.
+bool faults_are_watched() {
+  struct sigaction action {};
+  ::syscall(SYS_rt_sigaction, SIGSEGV, nullptr, &action, 8);
+  return action.sa_handler != SIG_DFL;
+}
+
+TEST(HardenedSample, has_faults_watched_and_nothing_else_has) {
+  auto const find = [](void const*) { return BlockPlace{}; };
+  run_in_child([&] {
+    std::signal(SIGSEGV, SIG_DFL);
+    SampledFastMode::watch(find);
+    EXPECT_FALSE(faults_are_watched());
+    sample_one_in(10);
+    SampledFastMode::watch(find);
+    EXPECT_TRUE(faults_are_watched());
+  });
+}
+
+TEST(HardenedSample, has_blocks_that_are_treated_as_those_of_the_checked_build) {
+  Span span;
+  Reports reports;
+  std::uintptr_t frame[2] = {0, 0x1111};
+  start_stacks(1);
+  SampledFastMode::entered(frame);
+  ClientPtr const pointer(SampledFastMode::arm(span.place(2), {.bytes = 40}, true));
+  EXPECT_EQ(pointer.unchecked(), span.layout(2).client);
+  EXPECT_EQ(recall_stack(Trace::from(span.place(2).record->trace).allocated_by).frames[0],
+            reinterpret_cast<void*>(0x1111));
+  EXPECT_EQ(SampledFastMode::client_bytes(span.place(2)), 40u);
+  EXPECT_TRUE(SampledFastMode::inspect(span.place(2), pointer, {}));
+  EXPECT_TRUE(SampledFastMode::admit(span.place(2), pointer, {}));
+  EXPECT_FALSE(SampledFastMode::inspect(span.place(2), pointer, {}));
+  std::string told;
+  SampledFastMode::set_report_callback(
+      [](void* to, char const* kind, char const*, std::size_t) { *static_cast<std::string*>(to) += kind; }, &told);
+  EXPECT_FALSE(SampledFastMode::admit(span.place(2), pointer, {}));
+  EXPECT_EQ(told, "double-free");
+  EXPECT_EQ(reports.taken().size(), 1u);
+  entry_frame = {};
 }
 
 TEST(HardenedSample, affords_what_an_idle_thread_saved_and_then_one_block_in_so_many_microseconds) {

@@ -164,7 +164,9 @@ TEST(HardenedLinks, that_were_written_to_or_moved_are_reported_and_end_the_list)
     auto const taken = reports.taken();
     ASSERT_EQ(taken.size(), 1u);
     EXPECT_EQ(taken[0].kind, "use-after-free");
-    EXPECT_NE(taken[0].first_line().find("the free list"), std::string::npos);
+    EXPECT_EQ(taken[0].first_line(),
+              "hakmem: use-after-free: written to the link of a free block, found by the free list");
+    EXPECT_NE(taken[0].text.find(", 8 bytes changed\n"), std::string::npos) << taken[0].text;
   };
   for (unsigned bit = 0; bit < 64; ++bit) {
     SCOPED_TRACE(bit);

@@ -230,9 +230,8 @@ TEST(HardenedFill, of_one_in_so_many_finds_about_that_share_of_writes_further_in
 TEST(MisuseHandled, is_told_before_a_handler_that_the_program_installed_later) {
   for (char const* how : {"sigaction", "signal", "bsd_signal", "sysv_signal", "strict_signal"}) {
     SCOPED_TRACE(how);
-    ChildResult const bug =
-        run_child(LIBRARY, {PROGRAM, std::string("read_past_end_with_") + how, "4000", "main", "wrong"},
-                  {"HAKMEM_GUARD=all"});
+    ChildResult const bug = run_child(
+        LIBRARY, {PROGRAM, std::string("read_past_end_with_") + how, "4000", "main", "wrong"}, {"HAKMEM_GUARD=all"});
     EXPECT_EQ(bug.exit_code, 7);
     EXPECT_EQ(bug.out, "handled\n");
     EXPECT_EQ(bug.err.substr(0, bug.err.find('\n')),
@@ -248,6 +247,15 @@ TEST(MisuseHandled, leaves_the_handlers_of_real_programs_as_they_are) {
         {"PYTHONMALLOC=malloc"});
     EXPECT_EQ(python.signal, SIGSEGV) << library;
     EXPECT_TRUE(python.err.starts_with("Fatal Python error: Segmentation fault")) << python.err;
+  }
+}
+
+TEST(MisuseHandled, says_nothing_of_faults_that_are_not_the_allocators) {
+  for (char const* library : {LIBRARY, FAST_LIBRARY}) {
+    ChildResult const python = run_child(
+        library, {"/usr/bin/env", "python3", "-c", "import ctypes; ctypes.string_at(16)"}, {"PYTHONMALLOC=malloc"});
+    EXPECT_EQ(python.signal, SIGSEGV) << library;
+    EXPECT_EQ(python.err, "") << library;
   }
 }
 

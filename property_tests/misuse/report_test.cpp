@@ -38,6 +38,10 @@ TEST(HardenedReport, has_whole_stacks_of_every_way_to_allocate_and_free) {
     EXPECT_GE(stacks, 2) << text;
     EXPECT_EQ(count_of(text, " in main+0x"), stacks) << text;
   }
+  std::string const fault = run_bug("read_after_free", {"HAKMEM_SYMBOLIZE=1", "HAKMEM_GUARD=all"}).err;
+  EXPECT_EQ(count_of(fault, " by thread 1:\n"), 3) << fault;
+  EXPECT_EQ(count_of(fault, " in main+0x"), 3) << fault;
+  EXPECT_EQ(count_of(fault, "read_after_freeEv+0x"), 3) << "once in each: " << fault;
 }
 
 TEST(HardenedReport, is_one_json_line_when_asked) {
