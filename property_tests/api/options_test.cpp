@@ -179,10 +179,10 @@ TEST(ApiOptions, sizes_take_binary_suffixes_and_never_wrap) {
     bool valid;
     std::uint64_t value;
   };
-  for (Case const& expected : {Case{"0", true, 0}, Case{"1", true, 1}, Case{"3K", true, 3072}, Case{"3k", true, 3072},
-                               Case{"2M", true, 2 << 20}, Case{"2m", true, 2 << 20}, Case{"1G", true, 1 << 30},
-                               Case{"1g", true, 1 << 30}, Case{"007", true, 7},
-                               Case{"1024G", true, std::uint64_t{1} << 40}}) {
+  for (Case const& expected :
+       {Case{"0", true, 0}, Case{"1", true, 1}, Case{"3K", true, 3072}, Case{"3k", true, 3072},
+        Case{"2M", true, 2 << 20}, Case{"2m", true, 2 << 20}, Case{"1G", true, 1 << 30}, Case{"1g", true, 1 << 30},
+        Case{"007", true, 7}, Case{"1024G", true, std::uint64_t{1} << 40}}) {
     OptionValue const parsed = parse_option(type, expected.text);
     EXPECT_EQ(parsed.valid, expected.valid) << expected.text;
     EXPECT_EQ(parsed.value, expected.value) << expected.text;

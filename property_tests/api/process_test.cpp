@@ -118,9 +118,9 @@ TEST(ApiProcess, report_goes_nowhere_when_standard_error_was_a_file_and_became_i
   std::string const before = testing::TempDir() + "hakmem_standard_error";
   std::string const after = testing::TempDir() + "hakmem_its_neighbour";
   for (std::string const& path : {before, after}) std::ofstream{path};
-  ChildResult const result = run_preloaded({"/bin/sh", "-c", R"(exec "$0" "$1" 2>>"$2")",
-                                            kPrograms + "replaces_standard_error", after, before},
-                                           {"HAKMEM_STATS=1"});
+  ChildResult const result = run_preloaded(
+      {"/bin/sh", "-c", R"(exec "$0" "$1" 2>>"$2")", kPrograms + "replaces_standard_error", after, before},
+      {"HAKMEM_STATS=1"});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(result.err, "");
   for (std::string const& path : {before, after}) {
