@@ -1,6 +1,6 @@
 // Linked by tools/coverage into each program and library that it measures: writes the profile where the process ends
-// without its exit handlers, by abort(), by _exit() or by a fault. Nothing here allocates: the end may come from inside
-// the allocator.
+// without its exit handlers, by abort(), by _exit(), by a signal that it sends to itself or by a fault. Nothing here
+// allocates: the end may come from inside the allocator.
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -43,6 +43,12 @@ _Noreturn void __wrap__exit(int code) {
   __real__exit(code);
 }
 _Noreturn void __wrap__Exit(int code) { __wrap__exit(code); }
+
+int __real_raise(int number);
+int __wrap_raise(int number) {
+  write_profile();
+  return __real_raise(number);
+}
 
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
