@@ -91,11 +91,17 @@ void free_of_new() {
 }
 void delete_array_of_new() {
   void* const block = ::operator new(size);
-  wrong ? ::operator delete[](block) : ::operator delete(block);
+  if (wrong)
+    ::operator delete[](block);
+  else
+    ::operator delete(block);
 }
 void delete_of_new_array() {
   void* const block = ::operator new[](size);
-  wrong ? ::operator delete(block) : ::operator delete[](block);
+  if (wrong)
+    ::operator delete(block);
+  else
+    ::operator delete[](block);
 }
 void free_of_aligned_new() {
   void* const block = ::operator new (size, std::align_val_t{64});
