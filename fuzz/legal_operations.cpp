@@ -180,13 +180,22 @@ class Worker {
         sized ? free_aligned_sized(block.start, block.alignment, block.bytes) : std::free(block.start);
         break;
       case Block::kNew:
-        sized ? ::operator delete(block.start, block.bytes) : ::operator delete(block.start);
+        if (sized)
+          ::operator delete(block.start, block.bytes);
+        else
+          ::operator delete(block.start);
         break;
       case Block::kNewArray:
-        sized ? ::operator delete[](block.start, block.bytes) : ::operator delete[](block.start);
+        if (sized)
+          ::operator delete[](block.start, block.bytes);
+        else
+          ::operator delete[](block.start);
         break;
       case Block::kAlignedNew:
-        sized ? ::operator delete(block.start, block.bytes, alignment) : ::operator delete(block.start, alignment);
+        if (sized)
+          ::operator delete(block.start, block.bytes, alignment);
+        else
+          ::operator delete(block.start, alignment);
     }
     ++done_;
     if (free_twice.exchange(false)) std::free(block.start);

@@ -110,10 +110,10 @@ OptionValue parse_choice(OptionType const& type, std::string_view text) noexcept
   return {known && !lacks_number, plain.value};
 }
 
-// Domain: a default or a bound, which carries no number.
+// Domain: a default or a bound, which carries no number; of a text, none.
 void write_value(TextWriter& out, OptionType const& type, std::uint64_t value) noexcept {
   if (type.kind == OptionType::Kind::kText) {
-    out << (value == 0 ? "none" : reinterpret_cast<char const*>(value));
+    out << "none";
     return;
   }
   if (type.kind == OptionType::Kind::kChoice) {

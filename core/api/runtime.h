@@ -17,6 +17,7 @@
 #include "core/api/allocator.h"
 #include "core/api/options.h"
 #include "core/api/report.h"
+#include "core/base/check.h"
 #include "core/base/once.h"
 
 namespace hakmem {
@@ -151,11 +152,13 @@ class Runtime {
     errno = saved_errno;
   }
 
+  // Once in a thread, which has a heap.
   [[gnu::cold, gnu::noinline]] static void depart() noexcept {
+    INVARIANT(heap_->attached());
     Heap* const heap = heap_;
     heap_ = Core::unattached();
     departed_ = true;
-    if (heap->attached()) core_.detach(heap);
+    core_.detach(heap);
   }
 
   [[gnu::cold, gnu::noinline]] static void start() noexcept {

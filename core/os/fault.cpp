@@ -204,8 +204,8 @@ sighandler_t Faults::handler(int number, sighandler_t wanted, unsigned flags, bo
   action.sa_handler = wanted;
   action.sa_flags = static_cast<int>(flags);
   ::sigemptyset(&action.sa_mask);
-  bool const known = !masks_itself || ::sigaddset(&action.sa_mask, number) == 0;
-  return known && Faults::action(number, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
+  if (masks_itself) ::sigaddset(&action.sa_mask, number);
+  return Faults::action(number, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
 }
 
 // libc's own knows of siginterrupt(), which it keeps to itself.

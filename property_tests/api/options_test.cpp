@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "core/os/linux.h"
+
 namespace hakmem {
 namespace {
 
@@ -177,16 +179,26 @@ TEST(ApiOptions, sizes_take_binary_suffixes_and_never_wrap) {
     bool valid;
     std::uint64_t value;
   };
-  for (Case const& expected : {Case{"0", true, 0}, Case{"1", true, 1}, Case{"3K", true, 3072}, Case{"3k", true, 3072},
-                               Case{"2M", true, 2 << 20}, Case{"1G", true, 1 << 30}, Case{"007", true, 7},
-                               Case{"1024G", true, std::uint64_t{1} << 40}}) {
+  for (Case const& expected :
+       {Case{"0", true, 0}, Case{"1", true, 1}, Case{"3K", true, 3072}, Case{"3k", true, 3072},
+        Case{"2M", true, 2 << 20}, Case{"2m", true, 2 << 20}, Case{"1G", true, 1 << 30}, Case{"1g", true, 1 << 30},
+        Case{"007", true, 7}, Case{"1024G", true, std::uint64_t{1} << 40}}) {
     OptionValue const parsed = parse_option(type, expected.text);
     EXPECT_EQ(parsed.valid, expected.valid) << expected.text;
     EXPECT_EQ(parsed.value, expected.value) << expected.text;
   }
   for (char const* bad : {"", "K", "1KK", "K1", "1T", "1 K", "+1", "-1", "1.5M", "1025G", "18446744073709551616",
-                          "18446744073709551615G", "17179869184G"})
+                          "184467440737095516150", "18446744073709551615G", "17179869184G"})
     EXPECT_FALSE(parse_option(type, bad).valid) << bad;
+}
+
+TEST(ApiOptions, nothing_is_read_of_an_empty_value) {
+  std::size_t const page = Linux::page_bytes();
+  auto* const pages = static_cast<char*>(Linux::map(nullptr, 2 * page, MapKind::kNormal).address);
+  ASSERT_TRUE(Linux::protect_none(pages + page, page).ok());
+  for (Option const& option : option_table())
+    EXPECT_FALSE(parse_option(option.type, std::string_view(pages + page, 0)).valid) << option.name;
+  Linux::unmap(pages, 2 * page);
 }
 
 // All texts of up to four characters of this alphabet: what is accepted is in range, and is the

@@ -45,14 +45,14 @@ TEST(ApiProcess, shared_library_needs_libc_alone) {
 TEST(ApiProcess, c_program_without_a_cxx_library_calls_everything_in_the_shared_library) {
   ChildResult const result = run_child("", {kPrograms + "calls_everything_shared"}, {});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_EQ(count_of(result.err, kHeading), 1) << "malloc_stats writes the report";
+  EXPECT_EQ(count_of(result.err, kHeading), 2) << "malloc_stats and hak_stats_print write the report";
 }
 
 TEST(ApiProcess, c_program_without_a_cxx_library_calls_everything_in_the_static_library) {
   for (char const* program : {"calls_everything_static", "calls_everything_all_static"}) {
     ChildResult const result = run_child("", {kPrograms + program}, {"HAKMEM_STATS=1"});
     EXPECT_EQ(result.exit_code, 0) << result.err;
-    EXPECT_EQ(count_of(result.err, kHeading), 2) << "malloc_stats and the exit write the report";
+    EXPECT_EQ(count_of(result.err, kHeading), 3) << "malloc_stats, hak_stats_print and the exit write the report";
   }
 }
 
@@ -114,6 +114,21 @@ TEST(ApiProcess, report_goes_nowhere_when_standard_error_became_another_file) {
   EXPECT_EQ(std::ifstream(path.text()).peek(), std::ifstream::traits_type::eof());
 }
 
+TEST(ApiProcess, report_goes_nowhere_when_standard_error_was_a_file_and_became_its_neighbour) {
+  std::string const before = testing::TempDir() + "hakmem_standard_error";
+  std::string const after = testing::TempDir() + "hakmem_its_neighbour";
+  for (std::string const& path : {before, after}) std::ofstream{path};
+  ChildResult const result = run_preloaded(
+      {"/bin/sh", "-c", R"(exec "$0" "$1" 2>>"$2")", kPrograms + "replaces_standard_error", after, before},
+      {"HAKMEM_STATS=1"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.err, "");
+  for (std::string const& path : {before, after}) {
+    EXPECT_EQ(std::ifstream(path).peek(), std::ifstream::traits_type::eof()) << path;
+    std::remove(path.c_str());
+  }
+}
+
 TEST(ApiProcess, json_report_is_one_valid_object) {
   ChildResult const result = run_preloaded({kPrograms + "late_calls"}, {"HAKMEM_STATS=json"});
   auto const report = nlohmann::json::parse(result.err);
@@ -144,7 +159,7 @@ TEST(ApiProcess, options_are_ignored_in_a_program_with_more_rights_than_its_user
   ASSERT_EQ(chmod(program.c_str(), 04755), 0);
   ChildResult const result = run_child("", {program}, {"HAKMEM_STATS=1", "HAKMEM_NO_SUCH=1"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_EQ(count_of(result.err, kHeading), 1) << "that of malloc_stats";
+  EXPECT_EQ(count_of(result.err, kHeading), 2) << "those that the program asked for";
   EXPECT_EQ(count_of(result.err, "HAKMEM_NO_SUCH"), 0);
 }
 

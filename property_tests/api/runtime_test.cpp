@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "property_tests/api/instance.h"
+#include "property_tests/model/probe_mode.h"
 
 namespace hakmem {
 namespace {
@@ -54,6 +56,20 @@ TEST(ApiRuntime, a_thread_has_a_heap_of_its_own_from_its_first_call_on) {
   Libc::free(kept);
 }
 
+// Whose start allocates, as libc's functions may.
+struct AllocatingHost : TestHost {
+  static inline void (*allocate)() = nullptr;
+  static void register_fork(void (*)(), void (*)(), void (*)()) noexcept { allocate(); }
+};
+
+TEST(ApiRuntime, a_start_that_allocates_makes_no_second_heap) {
+  using Process = Runtime<FastMode, Linux, AllocatingHost>;
+  using Libc = Entry<Process>;
+  AllocatingHost::allocate = [] { Libc::free(Libc::malloc(1)); };
+  Libc::free(Libc::malloc(1));
+  EXPECT_EQ(Process::core().statistics().heaps_now, 1u);
+}
+
 // A process that counts the threads that it was asked for and runs what it is to run around fork.
 template <int kNumber>
 struct HelpfulHost : TestHost {
@@ -84,6 +100,7 @@ TEST(ApiRuntime, a_helper_is_started_once_when_the_option_asks_for_it_and_the_pr
   void* const small = Libc::malloc(1);
   EXPECT_EQ(HelpfulHost<1>::helpers, 0);
   void* const large = Libc::malloc(5 << 20);
+  EXPECT_EQ(HelpfulHost<1>::helpers, 1);
   errno = 4242;
   void* const another = Libc::malloc(5 << 20);
   EXPECT_EQ(errno, 4242);
@@ -133,6 +150,54 @@ TEST(ApiRuntime, a_report_for_people_tells_of_requests_refused_on_purpose_if_the
   RefusingMode::refused = 3;
   EXPECT_EQ(said(StatsReport::kText), text + "  requests refused on purpose: 3; repeat with a token\n");
   EXPECT_EQ(said(StatsReport::kJson), json);
+}
+
+struct NotingMode : testing::ProbeMode {
+  static void entered(void* frame) noexcept { noted = frame; }
+  static inline void* noted = nullptr;
+};
+
+TEST(ApiRuntime, every_call_notes_its_caller_where_the_mode_makes_reports) {
+  using Libc = Entry<Runtime<NotingMode, Linux, TestHost>>;
+  void* block = Libc::malloc(1);
+  auto const expect_noted = [](char const* name, auto call) {
+    NotingMode::noted = nullptr;
+    call();
+    EXPECT_NE(NotingMode::noted, nullptr) << name;
+  };
+  expect_noted("realloc", [&] { block = Libc::realloc(block, 100); });
+  expect_noted("reallocarray", [&] { block = Libc::reallocarray(block, 10, 100); });
+  expect_noted("malloc_usable_size", [&] { Libc::malloc_usable_size(block); });
+  expect_noted("free", [&] { Libc::free(block); });
+  auto const expect_noted_and_free = [&](char const* name, auto call) {
+    expect_noted(name, [&] { block = call(); });
+    Libc::free(block);
+  };
+  expect_noted_and_free("malloc", [] { return Libc::malloc(1); });
+  expect_noted_and_free("calloc", [] { return Libc::calloc(1, 1); });
+  expect_noted_and_free("aligned_alloc", [] { return Libc::aligned_alloc(64, 1); });
+  expect_noted_and_free("valloc", [] { return Libc::valloc(1); });
+  expect_noted_and_free("pvalloc", [] { return Libc::pvalloc(1); });
+  expect_noted("posix_memalign", [&] { EXPECT_EQ(Libc::posix_memalign(&block, 64, 1), 0); });
+  Libc::free(block);
+}
+
+TEST(ApiRuntime, a_check_of_the_heap_tells_of_damage_to_it_and_to_a_block) {
+  using testing::ProbeMode;
+  using Process = Runtime<ProbeMode, Linux, TestHost>;
+  using Libc = Entry<Process>;
+  void* const block = Libc::malloc(100);
+  EXPECT_TRUE(Process::check_heap());
+  BlockPlace const place = Process::core().find(block);
+  ProbeMode::damaged = place.record;
+  EXPECT_FALSE(Process::check_heap());
+  ProbeMode::damaged = nullptr;
+  auto* const slab = static_cast<Process::Core::Slab*>(place.descriptor);
+  std::uint32_t const countdown = std::exchange(slab->countdown, 0);
+  EXPECT_FALSE(Process::check_heap());
+  slab->countdown = countdown;
+  EXPECT_TRUE(Process::check_heap());
+  Libc::free(block);
 }
 
 TEST(ApiRuntime, each_refused_request_is_counted_once) {

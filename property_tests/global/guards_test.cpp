@@ -72,7 +72,9 @@ TYPED_TEST(GuardedUnitsOn, hold_many_blocks_in_one_mapping) {
     EXPECT_EQ(this->find(start + page), blocks[i]) << "just behind it";
     EXPECT_EQ(this->find(start - 1), blocks[i]) << "just before it";
   }
-  EXPECT_EQ(this->find(this->unit_of(blocks[0])), nullptr);
+  std::byte* const unit = this->unit_of(blocks[0]);
+  EXPECT_EQ(this->find(unit), nullptr);
+  EXPECT_EQ(this->find(unit + 2 * kMiB - 1), nullptr);
   for (LargeBlock* block : blocks) this->release(block);
 }
 

@@ -150,5 +150,39 @@ TEST(GlobalMetadata, recycles_objects_and_tells_fresh_ones_apart) {
   EXPECT_EQ(objects.take(*arena, fresh), second) << "recycling needs no memory";
 }
 
+// The arena has little room left, so that what a request needs besides its own memory is a mapping, too.
+TEST(GlobalMetadata, that_is_refused_refuses_the_request_and_nothing_is_lost) {
+  using Request = bool (*)(Global<C>&);
+  Request const requests[] = {
+      [](Global<C>& global) {
+        bool zeroed = false;
+        return global.large.allocate(global.space, 3 * kMiB, kMinAlignment, zeroed) != nullptr;
+      },
+      [](Global<C>& global) { return global.large.allocate_guarded(global.space, 3 * kMiB) != nullptr; },
+      [](Global<C>& global) { return global.large.allocate_guarded(global.space, 100) != nullptr; },
+      [](Global<C>& global) { return global.pool.map_new(global.space) != nullptr; }};
+  for (std::size_t const room : {32 * kKiB, kKiB}) {
+    for (Request const& request : requests) {
+      unsigned refused = 0;
+      for (unsigned call = 0; call < 5; ++call) {
+        FaultyLinux::reset();
+        auto const global = std::make_unique<Global<C>>();
+        auto& arena = global->space.arena();
+        ASSERT_NE(arena.allocate(MetadataArena<C>::kChunkBytes - room, 16), nullptr);
+        FaultyLinux::set_plan(FaultPlan::nth(call, ENOMEM, only(OsCall::kMap)));
+        bool const served = request(*global);
+        FaultyLinux::set_plan({});
+        refused += !served;
+        std::uint64_t const held = global->space.ledger().held_bytes;
+        if (!served) EXPECT_EQ(held, 0u) << "call " << call;
+        EXPECT_EQ(FaultyLinux::ledger().bytes(), held + arena.mapped_bytes()) << "call " << call;
+        EXPECT_TRUE(global->large.validate() && global->pool.validate());
+        FaultyLinux::unmap_all();
+      }
+      EXPECT_GT(refused, 0u) << "request " << &request - requests;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hakmem::testing

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "property_tests/model/allocators.h"
@@ -93,6 +94,55 @@ TYPED_TEST(HeapDamage, of_a_slab_is_noticed) {
   this->expect_noticed("slabs in use", super->used_slabs, super->used_slabs + 1);
   this->expect_noticed("list of the SuperSlab", super->listed_available, false);
   this->expect_noticed("link back to no SuperSlab", super->prev, super);
+  auto* const first = slab->free;
+  auto* const following = first->next();
+  first->set_next(first);
+  EXPECT_FALSE(this->valid()) << "a circle of blocks";
+  first->set_next(following);
+  EXPECT_TRUE(this->valid());
+}
+
+TYPED_TEST(HeapDamage, of_any_mention_of_an_active_slab_is_noticed) {
+  using G = typename TypeParam::G;
+  auto* const slab = this->allocate(G::kQuantum);
+  auto* const other = this->allocate(2 * G::kQuantum);
+  ASSERT_EQ(slab->state, SlabState::kActive);
+  ASSERT_EQ(other->state, SlabState::kActive);
+  using Pointer = typename TestFixture::Slab*;
+  auto* const words = reinterpret_cast<Pointer*>(this->heap);
+  unsigned mentions = 0;
+  for (std::size_t i = 0; i < sizeof *this->heap / sizeof *words; ++i) {
+    if (words[i] != slab) continue;
+    ++mentions;
+    this->expect_noticed("another slab", words[i], other);
+  }
+  EXPECT_GE(mentions, 3u) << "in the table of sizes, in the bin, and as the one that is carved";
+}
+
+TYPED_TEST(HeapDamage, of_a_slab_in_no_span_to_which_a_block_comes_back_ends_the_process) {
+  auto* const slab = this->allocate(TypeParam::G::kQuantum);
+  EXPECT_DEATH(
+      {
+        slab->state = SlabState::kNone;
+        slab->countdown = 1;
+        this->heap->release(this->registry(), this->blocks.back());
+      },
+      "a block came back to a slab that has none out");
+}
+
+TYPED_TEST(HeapDamage, of_the_links_between_super_slabs_is_noticed_where_one_is_left_out) {
+  using G = typename TypeParam::G;
+  std::vector<typename TestFixture::Alloc::SuperSlab*> supers;
+  for (unsigned i = 0; i < 4 * G::kSlabsPerSuperSlab; ++i) supers.push_back(this->allocate(G::kSlabBytes)->super);
+  auto const between = std::find_if(supers.begin(), supers.end(), [](auto* each) { return each->prev && each->next; });
+  ASSERT_NE(between, supers.end());
+  auto* const middle = *between;
+  middle->prev->next = middle->next;
+  middle->next->prev = middle->prev;
+  EXPECT_FALSE(this->valid());
+  middle->prev->next = middle;
+  middle->next->prev = middle;
+  EXPECT_TRUE(this->valid());
 }
 
 TYPED_TEST(HeapDamage, of_a_list_of_blocks_is_noticed) {
@@ -106,6 +156,8 @@ TYPED_TEST(HeapDamage, of_a_list_of_blocks_is_noticed) {
   this->expect_noticed("behind the blocks", slab->free, slab->block(slab->capacity));
   this->expect_noticed("between blocks", slab->free, reinterpret_cast<Block<C>*>(bytes + 64));
   this->expect_noticed("an empty list", slab->free, nullptr);
+  if (slab->first_offset() != 0)
+    this->expect_noticed("in front of the blocks", slab->free, reinterpret_cast<Block<C>*>(slab->start()));
   free->set_next(free);
   EXPECT_FALSE(this->valid()) << "a circle";
   free->set_next(nullptr);
@@ -150,6 +202,19 @@ TYPED_TEST(HeapDamage, of_a_bin_is_noticed) {
   EXPECT_FALSE(this->valid()) << "a partial slab in no queue";
   full->state = SlabState::kFull;
   full->countdown = counted;
+  EXPECT_TRUE(this->valid());
+
+  // The same of one that is queued.
+  std::uint32_t const held = partial->countdown;
+  partial->state = SlabState::kFull;
+  partial->countdown = held + partial->regain() - partial->carved;
+  EXPECT_FALSE(this->valid()) << "a full slab in the queue";
+  partial->state = SlabState::kPartial;
+  auto* const free = std::exchange(partial->free, nullptr);
+  partial->countdown = partial->carved;
+  EXPECT_FALSE(this->valid()) << "a queued slab without a free block";
+  partial->free = free;
+  partial->countdown = held;
   EXPECT_TRUE(this->valid());
 }
 
@@ -197,6 +262,21 @@ TYPED_TEST(HeapDamage, of_the_pool_is_noticed) {
     this->expect_noticed("list of a heap", super->listed_available, true);
     this->expect_noticed("free bit", super->slabs, SlabSets{sets.free & ~1u, sets.dirty}.word());
     this->expect_noticed("link back", super->prev, super);
+    while (pooled.size() < 3) {
+      pooled.push_back(pool.map_new(this->subject->global().space));
+      pool.put_back(pooled.back(), 0);
+      if (!warm) pool.purge(this->subject->global().space, 1, 0, SuperSlabPool<typename TypeParam::C>::kColdMax, 64);
+    }
+    auto const between =
+        std::find_if(pooled.begin(), pooled.end(), [](SuperSlab* each) { return each->prev && each->next; });
+    ASSERT_NE(between, pooled.end());
+    SuperSlab* const middle = *between;
+    middle->prev->next = middle->next;
+    middle->next->prev = middle->prev;
+    EXPECT_FALSE(this->valid()) << "one is left out";
+    middle->prev->next = middle;
+    middle->next->prev = middle;
+    EXPECT_TRUE(this->valid());
   }
 }
 
@@ -217,6 +297,48 @@ TEST(HeapDamageOfLargeBlocks, of_the_cache_is_noticed) {
   EXPECT_FALSE(subject->validate(heap)) << "link back";
   block->prev = nullptr;
   EXPECT_TRUE(subject->validate(heap));
+  subject->detach(heap);
+  EXPECT_TRUE(all_given_back(*subject));
+}
+
+TEST(HeapDamageOfLargeBlocks, of_the_cache_is_noticed_where_one_is_left_out) {
+  using B = Build<FastMode, TinyGeometry>;
+  FaultyLinux::reset();
+  auto const subject = std::make_unique<B::Alloc>();
+  B::Alloc::Heap* const heap = subject->attach();
+  void* addresses[3];
+  for (void*& address : addresses) address = subject->allocate(heap, 4 * B::G::kSuperSlabBytes);
+  LargeBlock* const middle = subject->global().space.registry().find(addresses[1]).large();
+  for (void* address : addresses) subject->release(heap, address);
+  auto const leave_out = [&](bool out) {
+    middle->prev->next = out ? middle->next : middle;
+    middle->next->prev = out ? middle->prev : middle;
+    middle->next->bytes = (out ? 2 : 1) * middle->bytes;
+  };
+  leave_out(true);
+  EXPECT_FALSE(subject->validate(heap));
+  leave_out(false);
+  EXPECT_TRUE(subject->validate(heap));
+  subject->detach(heap);
+  EXPECT_TRUE(all_given_back(*subject));
+}
+
+TEST(HeapDamageOfLargeBlocks, of_those_between_guards_is_noticed_in_use_and_in_their_graves) {
+  using B = Build<ProbeMode, TinyGeometry>;
+  FaultyLinux::reset();
+  auto const subject = std::make_unique<B::Alloc>();
+  B::Alloc::Heap* const heap = subject->attach();
+  void* const address = subject->allocate(heap, 4 * B::G::kSuperSlabBytes);
+  auto* const block = static_cast<LargeBlock*>(subject->find(address).descriptor);
+  auto const expect_noticed = [&](char const* where) {
+    block->prev = block;
+    EXPECT_FALSE(subject->validate(heap)) << where;
+    block->prev = nullptr;
+    EXPECT_TRUE(subject->validate(heap)) << where;
+  };
+  expect_noticed("in use");
+  subject->release(heap, address);
+  expect_noticed("a grave");
   subject->detach(heap);
   EXPECT_TRUE(all_given_back(*subject));
 }

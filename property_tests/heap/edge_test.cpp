@@ -47,6 +47,14 @@ TYPED_TEST(HeapEdge, every_size_around_a_class_boundary_is_served) {
   EXPECT_TRUE(this->subject->validate(this->heap));
 }
 
+TYPED_TEST(HeapEdge, release_of_null_changes_nothing) {
+  this->shadow.allocate(this->heap, 100);
+  auto const held = this->subject->statistics(this->heap).small_blocks_now;
+  this->subject->release(this->heap, nullptr);
+  this->subject->release(TestFixture::Alloc::unattached(), nullptr);
+  EXPECT_EQ(this->subject->statistics(this->heap).small_blocks_now, held);
+}
+
 TYPED_TEST(HeapEdge, every_alignment_is_kept_for_sizes_from_nothing_up) {
   using G = typename TypeParam::G;
   for (std::size_t alignment = 1; alignment <= 16 * G::kSuperSlabBytes; alignment *= 2) {

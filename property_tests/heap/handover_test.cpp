@@ -234,5 +234,43 @@ TYPED_TEST(HeapHandover, each_block_freed_elsewhere_is_allocated_again_once) {
   EXPECT_LE(this->statistics().super_slabs_mapped, kTiny<TypeParam> ? 16u : 2u) << "freed blocks are used again";
 }
 
+// A system that lets a test look in whenever the time is asked for.
+struct WatchedLinux : FaultyLinux {
+  static inline void (*look)() = nullptr;
+  static std::uint64_t now_ms() noexcept {
+    if (look) look();
+    return FaultyLinux::now_ms();
+  }
+};
+
+TEST(HeapHandoverInTheAct, a_heap_is_parked_exactly_while_the_directory_counts_it) {
+  using B = Build<FastMode, TinyGeometry, WatchedLinux>;
+  using Alloc = B::Alloc;
+  FaultyLinux::reset();
+  static Alloc* subject;
+  static Alloc::Heap *owner, *other;
+  static unsigned parked, taken;
+  auto const allocator = std::make_unique<Alloc>();
+  subject = allocator.get();
+  owner = subject->attach();
+  other = subject->attach();
+  std::vector<void*> blocks;
+  for (unsigned i = 0; i < 4 * B::G::kSlabsPerSuperSlab; ++i)
+    blocks.push_back(subject->allocate(owner, B::G::kSlabBytes - 64));
+  subject->detach(owner);
+  for (void* block : blocks) subject->release(other, block);
+  other->tidy();
+  WatchedLinux::look = [] {
+    EXPECT_EQ(subject->statistics().heaps_parked_now, owner->parked + other->parked);
+    ++(owner->parked ? parked : taken);
+  };
+  subject->trim(other);
+  subject->detach(other);
+  WatchedLinux::look = nullptr;
+  EXPECT_GT(taken, 0u) << "while it is scavenged";
+  EXPECT_TRUE(owner->parked);
+  EXPECT_TRUE(all_given_back(*subject));
+}
+
 }  // namespace
 }  // namespace hakmem::testing

@@ -153,7 +153,7 @@ TYPED_TEST(HeapPlaceFast, a_span_of_one_block_grows_where_it_stands_exactly_whil
 
 TYPED_TEST(HeapPlaceFast, a_span_of_one_block_grows_to_the_end_of_its_super_slab_and_not_beyond) {
   using G = typename TypeParam::G;
-  std::vector<void*> blocks;
+  std::vector<void*> blocks{this->subject->allocate(this->heap, 1)};  // in the slab that no span of one block takes
   auto const last_slab = [](void* block) {
     return (reinterpret_cast<std::uintptr_t>(block) & G::kSuperSlabMask) / G::kSlabBytes;
   };
@@ -166,7 +166,7 @@ TYPED_TEST(HeapPlaceFast, a_span_of_one_block_grows_to_the_end_of_its_super_slab
   std::size_t const room = (G::kSlabsPerSuperSlab - kLast) * G::kSlabBytes;
   void* const block = blocks.back();
   EXPECT_EQ(this->subject->reallocate(this->heap, block, room), block);
-  EXPECT_TRUE(this->subject->validate(this->heap)) << "a SuperSlab that may be used up now";
+  EXPECT_TRUE(this->subject->validate(this->heap)) << "a SuperSlab that is used up now";
   void* const moved = this->subject->reallocate(this->heap, block, room + 1);
   EXPECT_NE(moved, block);
   blocks.back() = moved;
@@ -202,6 +202,33 @@ TYPED_TEST(HeapPlaceProbe, what_is_no_block_has_no_size_and_is_not_reallocated) 
     EXPECT_EQ(this->subject->usable_bytes(block), 0u);
     EXPECT_EQ(this->subject->reallocate(this->heap, block, bytes), nullptr);
   }
+}
+
+TYPED_TEST(HeapPlaceProbe, a_slab_that_never_held_a_block_has_none_and_takes_none_back) {
+  using G = typename TypeParam::G;
+  void* const block = this->subject->allocate(this->heap, 100);
+  auto const base = reinterpret_cast<std::uintptr_t>(block) & ~std::uintptr_t{G::kSuperSlabMask};
+  void* const unused = reinterpret_cast<void*>(base + G::kSuperSlabBytes - G::kSlabBytes + 64);
+  EXPECT_EQ(this->subject->find(unused).where, BlockPlace::Where::kBetween);
+  std::uint64_t const refused = ProbeMode::refused, held = this->subject->statistics(this->heap).small_blocks_now;
+  this->subject->release(this->heap, unused);
+  EXPECT_EQ(ProbeMode::refused, refused + 1);
+  EXPECT_EQ(this->subject->statistics(this->heap).small_blocks_now, held);
+  this->subject->release(this->heap, block);
+}
+
+TYPED_TEST(HeapPlaceProbe, all_free_memory_is_given_back_for_the_largest_request_and_none_for_a_larger_one) {
+  using G = typename TypeParam::G;
+  void* const block = this->subject->allocate(this->heap, 100);
+  this->subject->warm_up(G::kSuperSlabBytes);
+  auto const warm_after = [&](std::size_t bytes) {
+    EXPECT_EQ(this->subject->reallocate(this->heap, block, bytes), nullptr);
+    return this->subject->statistics().super_slabs_warm_now;
+  };
+  EXPECT_EQ(warm_after(kernels::kMaxRequest + 1), 1u);
+  EXPECT_EQ(warm_after(kernels::kMaxRequest), 0u);
+  EXPECT_EQ(this->subject->usable_bytes(block), 100u);
+  this->subject->release(this->heap, block);
 }
 
 TYPED_TEST(HeapPlaceProbe, every_address_of_a_span_leads_to_the_block_that_covers_it) {

@@ -82,6 +82,7 @@ TEST_F(HeapPolicy, off_populates_nothing) {
   begin(PrefaultPolicy::kOff, HugePolicy::kNever);
   grow(12);
   EXPECT_EQ(calls(OsCall::kPopulateWrite), 0u);
+  EXPECT_FALSE(subject->claim_helper());
 }
 
 TEST_F(HeapPolicy, populate_makes_a_super_slab_resident_when_a_heap_takes_it) {
@@ -148,6 +149,23 @@ TEST_F(HeapPolicy, background_prepares_what_heaps_take_and_purges_what_they_leav
   FaultyLinux::advance_ms(2 * kShortMs);
   subject->help();
   EXPECT_EQ(subject->statistics().super_slabs_warm_now, 0u) << "nobody wanted them";
+}
+
+TEST_F(HeapPolicy, background_wants_a_helper_from_the_second_super_slab_on) {
+  begin(PrefaultPolicy::kBackground, HugePolicy::kNever);
+  shadow.allocate(heap, 64);
+  ASSERT_EQ(subject->statistics().super_slabs_mapped, 1u);
+  EXPECT_FALSE(subject->claim_helper());
+  grow(1);
+  ASSERT_EQ(subject->statistics().super_slabs_mapped, 2u);
+  EXPECT_TRUE(subject->claim_helper());
+}
+
+TEST_F(HeapPolicy, background_wants_a_helper_from_the_first_large_block_on) {
+  begin(PrefaultPolicy::kBackground, HugePolicy::kNever);
+  shadow.allocate(heap, 4 * G::kSuperSlabBytes);
+  ASSERT_EQ(subject->statistics().super_slabs_mapped, 0u);
+  EXPECT_TRUE(subject->claim_helper());
 }
 
 TEST_F(HeapPolicy, background_prepares_a_bounded_number_at_once) {

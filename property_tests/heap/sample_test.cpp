@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <set>
+#include <utility>
 
 #include "property_tests/kernel_view.h"
 #include "property_tests/model/allocators.h"
@@ -180,13 +182,16 @@ TYPED_TEST(HeapSample, takes_blocks_of_any_alignment_up_to_a_slab) {
   this->begin(0);
   std::size_t const page = Linux::page_bytes();
   for (std::size_t alignment = 1; alignment <= 4 * G::kSlabBytes; alignment *= 2) {
-    void* const block = this->subject->allocate_aligned(this->heap, 100, alignment);
-    this->blocks.push_back(block);
-    bool const possible = alignment <= G::kSlabBytes;
-    ASSERT_EQ(this->is_guarded(block), possible) << alignment;
-    if (possible) {
-      EXPECT_EQ(this->subject->find(block).bytes, kernels::align_up(100 + (alignment > page ? alignment : 0), page));
-      EXPECT_GE(this->subject->usable_bytes(block), 100u);
+    for (std::size_t const bytes : {0u, 100u}) {
+      void* const block = this->subject->allocate_aligned(this->heap, bytes, alignment);
+      this->blocks.push_back(block);
+      bool const possible = alignment <= G::kSlabBytes;
+      ASSERT_EQ(this->is_guarded(block), possible) << alignment;
+      if (possible) {
+        std::size_t const gap = alignment > page ? alignment : 0;
+        EXPECT_EQ(this->subject->find(block).bytes, kernels::align_up(std::max<std::size_t>(bytes + gap, 1), page));
+        EXPECT_GE(this->subject->usable_bytes(block), bytes);
+      }
     }
   }
 }
@@ -205,7 +210,87 @@ TYPED_TEST(HeapSample, large_blocks_are_never_part_of) {
 TYPED_TEST(HeapSample, is_empty_where_the_mode_has_none) {
   this->begin(0, true, false);
   for (unsigned number = 0; number < 1000; ++number) this->allocate(100, number % 2 == 0);
+  auto* const slab = TestFixture::Alloc::active_slab(this->heap, 100);
+  slab->countdown = 1;  // as after two thousand million releases
+  this->subject->release(this->heap, this->allocate(100, true));
+  this->blocks.pop_back();
+  EXPECT_EQ(slab->countdown, slab->kUncounted);
   EXPECT_EQ(this->guarded() + this->forgone(), 0u);
+}
+
+TYPED_TEST(HeapSample, takes_part_in_what_another_thread_freed_last) {
+  for (std::uint32_t const pass : {0u, 1u, 2u, 5u}) {
+    this->begin(pass);
+    auto* const other = this->subject->attach();
+    this->allocate(100, false);
+    constexpr unsigned kBlocks = 400;
+    for (unsigned number = 0; number < kBlocks; ++number) {
+      while (TestFixture::Alloc::active_slab(this->heap, 100)->free) this->allocate(100, true);
+      this->subject->release(other, this->blocks.back());
+      this->blocks.pop_back();
+      other->tidy();
+      ASSERT_NE(this->allocate(100, number % 2 == 0), nullptr);
+      ASSERT_TRUE(this->subject->validate(this->heap));
+    }
+    EXPECT_GE(this->guarded(), kBlocks / (pass + 1) / 2);
+    this->subject->detach(other);
+  }
+}
+
+TYPED_TEST(HeapSample, asks_for_no_more_memory_than_there_is) {
+  using G = typename TypeParam::G;
+  for (std::uint32_t const pass : {0u, 1u}) {
+    this->begin(pass);
+    FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kMap)));
+    for (std::size_t const bytes : {std::size_t{100}, G::kClassMax + 1, G::kMediumMax + 1})
+      EXPECT_EQ(this->subject->allocate(this->heap, bytes), nullptr) << bytes;
+    FaultyLinux::set_plan({});
+    EXPECT_EQ(this->guarded(), 0u);
+  }
+  this->begin(1);
+  this->allocate(100, false);
+  FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kMap)));
+  EXPECT_FALSE(this->is_guarded(this->allocate(100, false))) << "it is chosen, and there is an ordinary block";
+  FaultyLinux::set_plan({});
+  EXPECT_EQ(this->forgone(), 1u);
+}
+
+TYPED_TEST(HeapSample, keeps_a_block_whose_release_the_mode_refuses) {
+  this->begin(0);
+  void* const block = this->allocate(100, false);
+  ASSERT_TRUE(this->is_guarded(block));
+  SampleMode::admits = false;
+  this->subject->release(this->heap, block);
+  SampleMode::admits = true;
+  EXPECT_TRUE(this->is_guarded(block));
+  std::memset(block, 1, 100);
+}
+
+TYPED_TEST(HeapSample, is_not_where_an_address_in_an_unguarded_block_leads) {
+  using G = typename TypeParam::G;
+  this->begin(0);
+  auto* const block = static_cast<std::byte*>(this->subject->allocate_zeroed(this->heap, 2 * G::kSuperSlabBytes));
+  this->blocks.push_back(block);
+  EXPECT_DEATH(this->subject->release(this->heap, block + 64), "the address belongs to no block");
+}
+
+TYPED_TEST(HeapSample, has_damage_to_the_blocks_that_wait_noticed) {
+  this->begin(0);
+  this->allocate(100, false);
+  auto* const slab = TestFixture::Alloc::active_slab(this->heap, 100);
+  auto const first = reinterpret_cast<std::uintptr_t>(slab->start());
+  auto* const words = reinterpret_cast<std::uintptr_t*>(this->heap);
+  std::uintptr_t* waiting = nullptr;
+  for (std::size_t i = 0; i < sizeof *this->heap / sizeof *words; ++i)
+    if (words[i] >= first && words[i] < first + slab->slabs * TypeParam::G::kSlabBytes) waiting = &words[i];
+  ASSERT_NE(waiting, nullptr);
+  std::uintptr_t const had = std::exchange(*waiting, 0);
+  EXPECT_FALSE(this->subject->validate(this->heap)) << "lost";
+  *waiting = had;
+  auto* const listed = std::exchange(slab->free, reinterpret_cast<Block<typename TypeParam::C>*>(had));
+  EXPECT_FALSE(this->subject->validate(this->heap)) << "listed as well";
+  slab->free = listed;
+  EXPECT_TRUE(this->subject->validate(this->heap));
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ struct SampleMode : FastMode {
   static void* arm(BlockPlace const& place, Request const& request, bool) noexcept {
     return reinterpret_cast<void*>(kernels::align_up(reinterpret_cast<std::uintptr_t>(place.start), request.alignment));
   }
-  static bool admit(BlockPlace const&, ClientPtr, Claim const&) noexcept { return true; }
+  static bool admit(BlockPlace const&, ClientPtr, Claim const&) noexcept { return admits; }
   static bool inspect(BlockPlace const&, ClientPtr pointer, Claim const&) noexcept {
     inspected = static_cast<std::byte*>(pointer.unchecked());
     return true;
@@ -40,7 +40,7 @@ struct SampleMode : FastMode {
   static void entered(void*) noexcept {}
   static void watch(BlockPlace (*)(void const*)) noexcept {}
 
-  static inline bool sampling = true, affords = true;
+  static inline bool sampling = true, affords = true, admits = true;
   static inline std::uint32_t pass = 0;    // allocations that pass before one is chosen, each time or on average
   static inline std::uint64_t random = 0;  // 0: each time; else what chance is drawn from
   static inline thread_local std::byte* inspected = nullptr;

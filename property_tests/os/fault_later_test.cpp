@@ -120,6 +120,30 @@ void actions_told() {
 }
 TEST(OsFault, is_handled_as_the_program_is_told) { EXPECT_CHILD(actions_told); }
 
+void actions_before() {
+  exchange(action_of(&plain));
+  struct sigaction inner {};
+  ::sigaction(SIGSEGV, nullptr, &inner);
+  require(inner.sa_handler == &plain && current().sa_handler == &plain, "the program's own");
+  fault();
+  require(looks == 0 && plain_calls == 1, "and nobody else's");
+}
+TEST(OsFault, is_the_programs_alone_until_somebody_looks) { EXPECT_CHILD(actions_before); }
+
+void actions_refused() {
+  Faults::install(&look);
+  exchange(action_of(&plain));
+  filter_system_call(SYS_rt_sigaction, 0, SIGSEGV, EPERM);
+  struct sigaction old = action_of(SIG_IGN);
+  struct sigaction const wanted = action_of(&full);
+  require(Faults::action(SIGSEGV, &wanted, &old) == -1 && errno == EPERM, "the kernel's answer");
+  require(old.sa_handler == SIG_IGN, "nothing is told");
+  require(Faults::bsd_signal(SIGSEGV, SIG_DFL) == SIG_ERR, "by signal() as well");
+  fault();
+  require(looks == 1 && plain_calls == 1 && full_calls == 0, "the handler before");
+}
+TEST(OsFault, is_handled_as_before_where_the_kernel_refuses_the_change) { EXPECT_CHILD(actions_refused); }
+
 void masks_and_stacks() {
   Faults::install(&look);
   static char memory[64 * 1024];

@@ -203,12 +203,19 @@ TEST_F(OsHuge, an_empty_huge_page_pool_is_counted_each_time_and_warned_of_once) 
   EXPECT_EQ(std::count(written.begin(), written.end(), '\n'), 1);
 }
 
-TEST_F(OsHuge, sizes_that_huge_pages_do_not_divide_are_mapped_normally) {
-  start({.huge_page_bytes = 32 * kMiB, .hugetlb = true});
+TEST_F(OsHuge, what_huge_pages_do_not_divide_is_mapped_normally) {
+  for (std::size_t const huge_page_bytes : {std::size_t{0}, 32 * kMiB}) {
+    start({.huge_page_bytes = huge_page_bytes, .hugetlb = true});
+    ::testing::internal::CaptureStderr();
+    EXPECT_TRUE(map_data_of(HugePolicy::kHugetlb, leftovers).ok());
+    ::testing::internal::GetCapturedStderr();
+    EXPECT_EQ(HugetlbFallbacks<Os>::count.load(), 1u);
+  }
+  start({.hugetlb = true});
   ::testing::internal::CaptureStderr();
-  EXPECT_TRUE(map_data_of(HugePolicy::kHugetlb, leftovers).ok());
+  EXPECT_TRUE(map_data<Os>(nullptr, 4 * kMiB, 4 * kKiB, HugePolicy::kHugetlb, leftovers).ok());
   ::testing::internal::GetCapturedStderr();
-  EXPECT_EQ(HugetlbFallbacks<Os>::count.load(), 1u);
+  EXPECT_EQ(HugetlbFallbacks<Os>::count.load(), 1u) << "its start may lie anywhere in a huge page";
 }
 
 }  // namespace

@@ -100,7 +100,9 @@ static void own_names(void) {
 
   FILE* sink = tmpfile();
   EXPECT(sink && hak_stats_print(HAK_FORMAT_JSON, count_piece, sink) == 0 && pieces > 500);
+  EXPECT(hak_stats_print(HAK_FORMAT_TEXT, count_piece, sink) == 0);
   EXPECT(hak_stats_print((enum hak_format)7, count_piece, sink) == EINVAL);
+  EXPECT(hak_stats_print(HAK_FORMAT_TEXT, NULL, NULL) == 0);
   fclose(sink);
   EXPECT(hak_warmup(4 << 20) >= 4 << 20);
   int const trimmed = hak_trim();
