@@ -115,18 +115,15 @@ TEST(ApiProcess, report_goes_nowhere_when_standard_error_became_another_file) {
 }
 
 TEST(ApiProcess, report_goes_nowhere_when_standard_error_was_a_file_and_became_its_neighbour) {
-  std::string const before = testing::TempDir() + "hakmem_standard_error";
-  std::string const after = testing::TempDir() + "hakmem_its_neighbour";
-  for (std::string const& path : {before, after}) std::ofstream{path};
-  ChildResult const result = run_preloaded(
-      {"/bin/sh", "-c", R"(exec "$0" "$1" 2>>"$2")", kPrograms + "replaces_standard_error", after, before},
-      {"HAKMEM_STATS=1"});
+  testing::ScratchPath const before("standard_error"), after("its_neighbour");
+  for (testing::ScratchPath const* path : {&before, &after}) std::ofstream{path->text()};
+  ChildResult const result = run_preloaded({"/bin/sh", "-c", R"(exec "$0" "$1" 2>>"$2")",
+                                            kPrograms + "replaces_standard_error", after.text(), before.text()},
+                                           {"HAKMEM_STATS=1"});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(result.err, "");
-  for (std::string const& path : {before, after}) {
-    EXPECT_EQ(std::ifstream(path).peek(), std::ifstream::traits_type::eof()) << path;
-    std::remove(path.c_str());
-  }
+  for (testing::ScratchPath const* path : {&before, &after})
+    EXPECT_EQ(std::ifstream(path->text()).peek(), std::ifstream::traits_type::eof()) << path->text();
 }
 
 TEST(ApiProcess, json_report_is_one_valid_object) {
