@@ -134,7 +134,8 @@ TYPED_TEST(ApiEntry, realloc_of_null_allocates_and_to_zero_frees) {
   std::size_t const held = Libc::mallinfo2().uordblks;
   errno = kMarker;
   EXPECT_EQ(Libc::realloc(block, 0), nullptr);
-  EXPECT_LE(Libc::mallinfo2().uordblks + 100, held);
+  // The checked build holds it back from reuse, so that it counts as used.
+  EXPECT_LE(Libc::mallinfo2().uordblks + (TypeParam::kTrustsClient ? 100 : 0), held);
   EXPECT_EQ(Libc::reallocarray(Libc::malloc(10), 5, 0), nullptr);
   EXPECT_EQ(errno, kMarker);
   EXPECT_NE(Libc::realloc(nullptr, 0), nullptr);
