@@ -7,6 +7,7 @@
 
 #include "property_tests/api/instance.h"
 #include "property_tests/faulty_os.h"
+#include "property_tests/model/build_kind.h"
 
 namespace hakmem {
 namespace {
@@ -115,6 +116,9 @@ std::uint64_t run_under(FaultPlan plan) {
   return failed;
 }
 
+// Under a sanitizer a scenario takes so long that only some of its calls are made to fail, and not all in the end.
+constexpr unsigned kStep = testing::kThreadSanitizer ? 8 : testing::kAddressSanitizer ? 2 : 1;
+
 template <class Mode>
 class ApiEntryOutOfMemory : public ::testing::Test {};
 TYPED_TEST_SUITE(ApiEntryOutOfMemory, Modes, ModeName);
@@ -141,17 +145,17 @@ TYPED_TEST(ApiEntryOutOfMemory, first_calls_of_a_process_without_memory_are_refu
 
 TYPED_TEST(ApiEntryOutOfMemory, any_one_failing_call_leaves_the_heap_valid_and_the_blocks_intact) {
   unsigned which = 0;
-  while (which < 64 && run_under<TypeParam>(FaultPlan::nth(which, ENOMEM)) > 0) ++which;
+  while (which < 64 && run_under<TypeParam>(FaultPlan::nth(which, ENOMEM)) > 0) which += kStep;
   EXPECT_GT(which, 5u) << "the scenario makes calls that can fail";
-  EXPECT_LT(which, 64u) << "the scenario makes more calls than the plan can name";
+  if (kStep == 1) EXPECT_LT(which, 64u) << "the scenario makes more calls than the plan can name";
 }
 
 TYPED_TEST(ApiEntryOutOfMemory, all_calls_failing_from_any_one_on_leave_the_heap_valid_and_the_blocks_intact) {
   unsigned which = 0;
   while (which < 64 && run_under<TypeParam>({testing::kEveryCall, ~testing::CallBits{0} << which, true, ENOMEM}) > 0)
-    ++which;
+    which += kStep;
   EXPECT_GT(which, 5u);
-  EXPECT_LT(which, 64u);
+  if (kStep == 1) EXPECT_LT(which, 64u);
 }
 
 }  // namespace
