@@ -147,26 +147,37 @@ constexpr char const* kLooks =
     "a look at a block that another thread changes is a race to the sanitizer; it is not believed unless the record "
     "stayed";
 
+// The look at a block as long as this takes long enough that two threads meet in it.
 TEST_F(HardenedModeLife, ends_by_one_of_two_threads_that_free_at_once_and_the_other_is_told) {
   if (testing::kThreadSanitizer) GTEST_SKIP() << kLooks;
   constexpr int kRounds = 3000;
+  constexpr std::size_t kLong = 512 * kKiB;
+  alignas(64) static std::byte memory[kLong];
+  BlockRecord record;
+  BlockPlace const place{.where = BlockPlace::Where::kSmall,
+                         .first = true,
+                         .last = true,
+                         .tail = false,
+                         .start = memory,
+                         .bytes = kLong,
+                         .record = &record};
   std::atomic<int> round{0}, freed{0}, done{0};
   std::atomic<void*> block{nullptr};
-  auto const free_each = [&] {
+  auto const free_block = [&] { freed += HardenedMode::admit(place, ClientPtr(block.load()), {}); };
+  std::thread other([&] {
     for (int next = 1; next <= kRounds; ++next) {
       while (round.load() < next) std::this_thread::yield();
-      freed += admit(ClientPtr(block.load()));
-      ++done;
+      free_block();
+      done = next;
     }
-  };
-  std::thread first(free_each), second(free_each);
+  });
   for (int next = 1; next <= kRounds; ++next) {
-    block = arm({.bytes = 40}).unchecked();
+    block = HardenedMode::arm(place, {.bytes = 40}, false);
     round = next;
-    while (done.load() < 2 * next) std::this_thread::yield();
+    free_block();
+    while (done.load() < next) std::this_thread::yield();
   }
-  first.join();
-  second.join();
+  other.join();
   EXPECT_EQ(freed, kRounds);
   expect_reports(std::vector<std::string>(kRounds, "double-free"));
 }
