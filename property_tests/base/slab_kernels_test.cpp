@@ -65,6 +65,12 @@ TYPED_TEST(BaseSlabLayout, first_block_lies_behind_the_metadata_and_keeps_natura
   }
 }
 
+TYPED_TEST(BaseSlabLayout, blocks_up_to_the_small_limit_and_no_others_take_one_slab) {
+  using G = TypeParam;
+  for (unsigned index = 0; index < G::kClassCount; ++index)
+    EXPECT_EQ(slabs_of_class<G>(index) == 1, size_of_class<G>(index) <= G::kSmallMax) << index;
+}
+
 TEST(BaseBlocks, a_stretch_carves_at_least_one_and_never_more_than_is_left) {
   for (Word block = 16; block <= 64 * kKiB; block += 16) {
     for (unsigned left : {1u, 2u, 3u, 255u, 4096u}) {

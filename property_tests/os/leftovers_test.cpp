@@ -148,6 +148,16 @@ struct InterruptedOs : FaultySimulation {
   }
 };
 
+TEST_F(OsLeftovers, requests_of_the_parents_other_threads_are_forgotten_in_the_child) {
+  constexpr unsigned kRequests = Leftovers<Os>::kSpares / Leftovers<Os>::kSparesPerRequest;
+  for (int child = 0; child < 2; ++child) {
+    for (unsigned i = 0; i < kRequests; ++i) EXPECT_TRUE(leftovers.enter()) << i;
+    EXPECT_FALSE(leftovers.enter());
+    leftovers.lock_for_fork();
+    leftovers.reset_in_child();
+  }
+}
+
 TEST_F(OsLeftovers, a_fork_waits_for_the_end_of_a_retry) {
   Leftovers<InterruptedOs> interrupted;
   void* const range = map();
