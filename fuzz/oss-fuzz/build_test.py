@@ -28,7 +28,7 @@ def build(root: Path, work: Path, engine: str) -> subprocess.CompletedProcess:
     lists.write_text("".join(line for line in text.splitlines(True) if "surface_schedule" not in line and "fuzz.regressions" not in line))
     (work / "out").mkdir()
     environment = {"PATH": os.environ["PATH"], "CC": "clang-19", "CXX": "clang++-19", "CFLAGS": FLAGS, "CXXFLAGS": FLAGS,
-                   "LIB_FUZZING_ENGINE": engine, "SRC": str(work / "src"), "WORK": str(work / "work"), "OUT": str(work / "out")}
+                   "LIB_FUZZING_ENGINE": engine, "SRC": str(work / "src"), "WORK": str(work / "build"), "OUT": str(work / "out")}
     return subprocess.run([source / "fuzz" / "oss-fuzz" / "build.sh"], env=environment, capture_output=True, text=True)
 
 

@@ -73,9 +73,7 @@ TYPED_TEST(ApiEntryThread, thread_that_only_frees_keeps_errno_and_loses_nothing)
   }).join();
   EXPECT_EQ(error, 4242);
   Libc::malloc_trim(0);
-  // Released blocks that two threads hold back from reuse count as used.
-  std::size_t const resting = TypeParam::kTrustsClient ? 0 : 2 * Settings{}.quarantine_bytes;
-  EXPECT_LE(Libc::mallinfo2().uordblks, before + resting);
+  this->expect_used(before, 2 * Settings{}.quarantine_bytes);
 }
 
 // A process in which no thread's end can be observed.

@@ -45,6 +45,15 @@ template <class Mode>
 class ApiEntry : public testing::Test {
  protected:
   void TearDown() override { EXPECT_TRUE(ProcessOf<Mode>::core().validate(ProcessOf<Mode>::heap())); }
+
+  // What clients hold is `before` again; the checked build counts what it holds back from reuse, up to `resting`.
+  static void expect_used(std::size_t before, std::size_t resting) {
+    std::size_t const used = LibcOf<Mode>::mallinfo2().uordblks;
+    if constexpr (Mode::kTrustsClient)
+      EXPECT_EQ(used, before);
+    else
+      EXPECT_LE(used, before + resting);
+  }
 };
 
 // What the checked build keeps for the whole process starts once, also where several instances run in one.

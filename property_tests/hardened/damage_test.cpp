@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <optional>
 #include <random>
 
@@ -274,6 +276,30 @@ TEST(HardenedDamage, is_none_after_a_free_block_was_enclosed_again) {
     enclose_reused(span.place(2), facts.word(), before);
     ASSERT_TRUE(span.is_sound(2)) << facts.bytes << " aligned to " << facts.alignment;
   }
+}
+
+TEST(HardenedDamage, in_front_of_a_large_block_is_seen_for_four_kib_in_front_of_its_header_and_no_further) {
+  constexpr std::size_t kAlignment = 64 * kKiB, kFar = 4 * kKiB + kHeaderBytes;
+  alignas(kAlignment) static std::byte memory[2 * kAlignment];
+  std::memset(memory, 0x55, sizeof memory);
+  Facts const facts{.bytes = 100, .alignment = kAlignment, .state = BlockState::kLive};
+  BlockRecord record{};
+  record.state = facts.word();
+  BlockPlace const place{.where = BlockPlace::Where::kLarge,
+                         .first = true,
+                         .last = true,
+                         .start = memory,
+                         .bytes = sizeof memory,
+                         .record = &record};
+  enclose(place, facts.word());
+  std::byte* const watched = memory + kAlignment - kFar;
+  EXPECT_EQ(std::count(memory, watched, std::byte{0x55}), watched - memory) << "what nobody looks at is not touched";
+  watched[-1] = std::byte{1};
+  EXPECT_FALSE(damage_of_live(place, facts.word()).found);
+  watched[0] = std::byte{1};
+  Damage const damage = damage_of_live(place, facts.word());
+  EXPECT_TRUE(damage.found);
+  EXPECT_EQ(damage.kind, ErrorKind::kUnderflow);
 }
 
 TEST(HardenedFill, is_whole_of_a_short_block_and_of_a_longer_one_when_its_record_says_so) {

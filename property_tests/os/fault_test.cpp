@@ -57,6 +57,8 @@ void handlers_with_all_that_is_known() {
   require(said("read"), "a read");
 }
 
+TEST(OsFault, is_looked_at_and_passed_on) { EXPECT_CHILD(handlers_with_all_that_is_known); }
+
 void looks_on_the_alternate_stack() {
   Faults::install(&look);
   struct sigaction ours {};
@@ -66,8 +68,6 @@ void looks_on_the_alternate_stack() {
 TEST(OsFault, is_looked_at_on_the_alternate_stack_where_the_program_has_no_handler) {
   EXPECT_CHILD(looks_on_the_alternate_stack);
 }
-
-TEST(OsFault, is_looked_at_and_passed_on) { EXPECT_CHILD(handlers_with_all_that_is_known); }
 
 void handlers_with_a_number() {
   ::signal(SIGSEGV, &leave);

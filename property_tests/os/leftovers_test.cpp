@@ -134,6 +134,16 @@ TEST_F(OsLeftovers, after_fork_the_child_and_the_parent_go_on) {
   EXPECT_EQ(leftovers.retry(), 2 * kRange);
 }
 
+TEST_F(OsLeftovers, requests_of_the_parents_other_threads_are_forgotten_in_the_child) {
+  constexpr unsigned kRequests = Leftovers<Os>::kSpares / Leftovers<Os>::kSparesPerRequest;
+  for (int child = 0; child < 2; ++child) {
+    for (unsigned i = 0; i < kRequests; ++i) EXPECT_TRUE(leftovers.enter()) << i;
+    EXPECT_FALSE(leftovers.enter());
+    leftovers.lock_for_fork();
+    leftovers.reset_in_child();
+  }
+}
+
 // A system in whose unmap something else may happen.
 struct InterruptedOs : FaultySimulation {
   static inline std::function<void()> in_unmap;
@@ -147,16 +157,6 @@ struct InterruptedOs : FaultySimulation {
     Linux::relax();
   }
 };
-
-TEST_F(OsLeftovers, requests_of_the_parents_other_threads_are_forgotten_in_the_child) {
-  constexpr unsigned kRequests = Leftovers<Os>::kSpares / Leftovers<Os>::kSparesPerRequest;
-  for (int child = 0; child < 2; ++child) {
-    for (unsigned i = 0; i < kRequests; ++i) EXPECT_TRUE(leftovers.enter()) << i;
-    EXPECT_FALSE(leftovers.enter());
-    leftovers.lock_for_fork();
-    leftovers.reset_in_child();
-  }
-}
 
 TEST_F(OsLeftovers, a_fork_waits_for_the_end_of_a_retry) {
   Leftovers<InterruptedOs> interrupted;
