@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 TARGET = "options"
+SMALL_BYTES = 64
 
 
 def fuzz(root: Path, *options: object) -> subprocess.CompletedProcess:
@@ -29,6 +30,9 @@ def finds(root: Path, programs: Path, corpus: Path) -> str | None:
         return f"a seeded bug was not found and reported (exit code {ran.returncode}): {ran.stdout[-800:]}{ran.stderr[-400:]}"
     if not lines[lines.index(commands[0]) + 1].startswith("// "):
         return f"what the input does was not printed: {ran.stdout[-800:]}"
+    found = root / commands[0].split()[-1]
+    if found.stat().st_size > (found.parent.parent / found.name).stat().st_size or found.stat().st_size > SMALL_BYTES:
+        return f"what was found was not shrunk: {found.stat().st_size} bytes are left"
     if any(corpus.rglob("*.*")) or len(list((corpus / TARGET).iterdir())) != 1:
         return "a control changed the corpus"
     again = reproduced(root, commands[0])

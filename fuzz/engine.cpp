@@ -20,8 +20,9 @@ constexpr std::size_t kRecord = 8;
 
 class Mutator {
  public:
+  // More bytes than `most` may come: a crash is minimised so.
   Mutator(std::uint8_t* data, std::size_t bytes, std::size_t most, unsigned seed)
-      : data_(data), records_(bytes / kRecord), most_(most / kRecord), random_(seed) {}
+      : data_(data), records_(std::min(bytes, most) / kRecord), most_(most / kRecord), random_(seed) {}
 
   // Returns the new number of bytes. Domain: room for a record.
   std::size_t run() {

@@ -67,7 +67,7 @@ void ReferenceHeap::allocate(unsigned thread, unsigned slot, Request const& requ
   if (!can_ask(thread, slot, request.bytes)) return;
   auto const started = begin();
   void* const start = subject_.allocate(thread, request);
-  take_in(slot, start, request, started);
+  take_in(thread, slot, start, request, started);
   end(thread, started);
 }
 
@@ -77,7 +77,7 @@ void ReferenceHeap::allocate_zeroed(unsigned thread, unsigned slot, std::size_t 
   void* const start = subject_.allocate_zeroed(thread, bytes);
   if (start && !is_zero(static_cast<std::byte*>(start), bytes))
     throw Violation("a zeroed block is not zero" + describe({bytes}));
-  take_in(slot, start, {bytes}, started);
+  take_in(thread, slot, start, {bytes}, started);
   end(thread, started);
 }
 
@@ -93,13 +93,11 @@ void ReferenceHeap::reallocate(unsigned thread, unsigned slot, std::size_t bytes
     if (!may_refuse({bytes}, started)) throw Violation("realloc refused without a reason" + describe({bytes}));
     outcomes_.push_back(false);
     check_pattern(before, before.request.bytes);
-    if (!blocks_[slot].start) return put(slot, before), end(thread, started);
-    return subject_.release(thread, before.start, {}), end(thread, started);
+    return put(thread, slot, before), end(thread, started);
   }
   before.start = static_cast<std::byte*>(start);
   check_pattern(before, std::min(before.request.bytes, bytes));
-  if (blocks_[slot].start) return subject_.release(thread, start, {}), end(thread, started);
-  take_in(slot, start, {bytes}, started);
+  take_in(thread, slot, start, {bytes}, started);
   end(thread, started);
 }
 
@@ -161,24 +159,26 @@ ReferenceHeap::Block ReferenceHeap::take(unsigned slot) {
   return block;
 }
 
-void ReferenceHeap::take_in(unsigned slot, void* start, Request const& request, Started const& started) {
+void ReferenceHeap::take_in(unsigned thread, unsigned slot, void* start, Request const& request,
+                            Started const& started) {
   outcomes_.push_back(start != nullptr);
   if (!start) {
     if (!may_refuse(request, started)) throw Violation("refused without a reason" + describe(request));
     return;
   }
   if (request.bytes > kernels::kMaxRequest) throw Violation("served what nothing can hold" + describe(request));
-  if (blocks_[slot].start) return subject_.release(0, start, {request.kind});
   auto const address = reinterpret_cast<std::uintptr_t>(start);
   if (address % std::max(request.alignment, kMinAlignment) != 0) throw Violation("misaligned" + describe(request));
-  put(slot, {static_cast<std::byte*>(start), request, ++seed_});
-  Block const& block = blocks_[slot];
+  Block const block{static_cast<std::byte*>(start), request, ++seed_};
   for_each_offset(request.bytes, [&block](std::size_t i) { block.start[i] = pattern(block.seed, i); });
+  put(thread, slot, block);
 }
 
-void ReferenceHeap::put(unsigned slot, Block block) {
-  auto const start = reinterpret_cast<std::uintptr_t>(block.start);
+// Where another thread filled the slot meanwhile, the block is given back.
+void ReferenceHeap::put(unsigned thread, unsigned slot, Block const& block) {
   std::size_t const usable = subject_.usable_bytes(block.start);
+  if (blocks_[slot].start) return subject_.release(thread, block.start, {block.request.kind});
+  auto const start = reinterpret_cast<std::uintptr_t>(block.start);
   if (usable < block.request.bytes) throw Violation("too small" + describe(block.request));
   std::uintptr_t const end = start + std::max<std::size_t>(usable, 1);
   auto const next = extents_.lower_bound(start);

@@ -70,8 +70,8 @@ class ReferenceHeap {
   void end(unsigned thread, Started const& started);
   bool can_ask(unsigned thread, unsigned slot, std::size_t bytes);
   bool may_refuse(Request const& request, Started const& started) const;
-  void take_in(unsigned slot, void* start, Request const& request, Started const& started);
-  void put(unsigned slot, Block block);
+  void take_in(unsigned thread, unsigned slot, void* start, Request const& request, Started const& started);
+  void put(unsigned thread, unsigned slot, Block const& block);
   static void check_pattern(Block const& block, std::size_t bytes);
 
   Subject& subject_;
