@@ -6,8 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
-#include <map>
+#include <vector>
 
 namespace hakmem::testing {
 
@@ -39,7 +38,7 @@ class PageTable {
   PageTable() = default;
   explicit PageTable(std::size_t pages) : pages_(pages), runs_{{0, {}}} {}
 
-  Page operator[](std::size_t page) const { return run_of(page)->second; }
+  Page operator[](std::size_t page) const { return runs_[run_of(page)].page; }
   // From `page` on and before `end`: the pages that are as it is.
   PageSpan alike(std::size_t page, std::size_t end) const { return {page, std::min(end_of(run_of(page)), end)}; }
   std::size_t resident() const { return resident_; }
@@ -80,29 +79,33 @@ class PageTable {
   template <class Fits>
   std::size_t find_free(std::size_t count, Fits fits) const {
     std::size_t end = pages_;  // of the free pages before which all is looked at
-    for (auto run = runs_.end(); run != runs_.begin();) {
-      --run;
-      if (is_mapped(run->second)) {
-        end = run->first;
+    for (std::size_t run = runs_.size(); run-- > 0;) {
+      if (is_mapped(runs_[run].page)) {
+        end = runs_[run].first;
         continue;
       }
       std::size_t const above = std::min(end_of(run), end < count ? 0 : end - count + 1);
-      for (std::size_t first = above; first-- > run->first;)
+      for (std::size_t first = above; first-- > runs_[run].first;)
         if (fits(first)) return first;
     }
     return kNowhere;
   }
 
  private:
-  using Runs = std::map<std::size_t, Page>;  // by their first page
+  struct Run {
+    std::size_t first;
+    Page page;
+  };
 
   static bool is_mapped(Page page) { return page.state != PageState::kNever && page.state != PageState::kReleased; }
 
-  Runs::const_iterator run_of(std::size_t page) const { return std::prev(runs_.upper_bound(page)); }
-  std::size_t end_of(Runs::const_iterator run) const {
-    auto const next = std::next(run);
-    return next == runs_.end() ? pages_ : next->first;
+  // Runs are named by their number.
+  std::size_t run_of(std::size_t page) const {
+    auto const after = std::upper_bound(runs_.begin(), runs_.end(), page,
+                                        [](std::size_t wanted, Run const& run) { return wanted < run.first; });
+    return static_cast<std::size_t>(after - runs_.begin()) - 1;
   }
+  std::size_t end_of(std::size_t run) const { return run + 1 == runs_.size() ? pages_ : runs_[run + 1].first; }
 
   template <class Wanted>
   std::size_t count_if(PageSpan span, Wanted wanted) const {
@@ -114,35 +117,38 @@ class PageTable {
     return found;
   }
 
-  // The run that begins at `page`, which is made to begin one; the end of all at their end.
-  Runs::iterator split(std::size_t page) {
-    return page == pages_ ? runs_.end() : runs_.emplace_hint(runs_.upper_bound(page), page, (*this)[page]);
-  }
-  // Joins the run with its predecessor if they are alike; returns the next one.
-  Runs::iterator join(Runs::iterator run) {
-    bool const joined = run != runs_.begin() && std::prev(run)->second == run->second;
-    return joined ? runs_.erase(run) : std::next(run);
+  // The run that begins at `page`, which is made to begin one; at the end of all pages, their number.
+  std::size_t split(std::size_t page) {
+    if (page == pages_) return runs_.size();
+    std::size_t const run = run_of(page);
+    if (runs_[run].first == page) return run;
+    runs_.insert(at(run + 1), {page, runs_[run].page});
+    return run + 1;
   }
 
   template <class Change>
   void change(PageSpan span, Change change) {
     if (span.empty()) return;
-    auto const first = split(span.first), end = split(span.end);
-    for (auto run = first; run != end; ++run) {
-      std::size_t const pages = end_of(run) - run->first;
+    std::size_t const first = split(span.first), end = split(span.end);
+    for (std::size_t run = first; run < end; ++run) {
+      Page& page = runs_[run].page;
+      std::size_t const pages = end_of(run) - runs_[run].first;
       auto const counted = [pages](bool yes) { return yes ? pages : 0; };
-      resident_ -= counted(run->second.state == PageState::kPopulated);
-      mapped_ -= counted(is_mapped(run->second));
-      change(run->second);
-      resident_ += counted(run->second.state == PageState::kPopulated);
-      mapped_ += counted(is_mapped(run->second));
+      resident_ -= counted(page.state == PageState::kPopulated);
+      mapped_ -= counted(is_mapped(page));
+      change(page);
+      resident_ += counted(page.state == PageState::kPopulated);
+      mapped_ += counted(is_mapped(page));
     }
-    for (auto run = first; run != end;) run = join(run);
-    if (end != runs_.end()) join(end);
+    auto const last = at(std::min(end + 1, runs_.size()));
+    auto const alike = [](Run const& left, Run const& right) { return left.page == right.page; };
+    runs_.erase(std::unique(at(first == 0 ? 0 : first - 1), last, alike), last);
   }
 
+  std::vector<Run>::iterator at(std::size_t run) { return runs_.begin() + static_cast<std::ptrdiff_t>(run); }
+
   std::size_t pages_ = 0;
-  Runs runs_;
+  std::vector<Run> runs_;  // by their first page
   std::size_t resident_ = 0, mapped_ = 0;
 };
 

@@ -113,8 +113,9 @@ OsStatus within_vma_limit(Change change) {
 
 // Counts those that are not resident yet.
 void populate_pages(PageSpan span) {
-  state.populations += span.count() - state.pages.count(span, PageState::kPopulated);
-  state.pages.enter(span, PageState::kPopulated);
+  std::size_t const missing = span.count() - state.pages.count(span, PageState::kPopulated);
+  if (missing != 0) state.pages.enter(span, PageState::kPopulated);
+  state.populations += missing;
 }
 
 OsStatus populate_span(PageSpan span) {
@@ -338,7 +339,6 @@ void SimulatedOs::touch(void* address) noexcept {
     blame("touch of memory without access", EFAULT);
     return;
   }
-  Linux::touch(address);
   std::size_t const page = page_of(address);
   populate_pages({page, page + 1});
 }
