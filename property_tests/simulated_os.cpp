@@ -1,5 +1,6 @@
 #include "property_tests/simulated_os.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <deque>
@@ -110,18 +111,22 @@ OsStatus within_vma_limit(Change change) {
   return after > state.pages.runs() && after > state.simulation.vma_limit ? refuse(ENOMEM) : OsStatus{};
 }
 
-void populate_page(std::size_t page) {
-  if (state.pages[page].state == PageState::kPopulated) return;
-  state.pages.enter(page, PageState::kPopulated);
-  ++state.populations;
+// Counts those that are not resident yet.
+void populate_pages(PageSpan span) {
+  std::size_t const missing = span.count() - state.pages.count(span, PageState::kPopulated);
+  if (missing != 0) state.pages.enter(span, PageState::kPopulated);
+  state.populations += missing;
 }
 
 OsStatus populate_span(PageSpan span) {
-  for (std::size_t page = span.first; page < span.end; ++page) {
-    if (!state.pages[page].access) return blame("populate without access", EINVAL);
-    bool const full = state.pages.resident() >= state.simulation.populate_pages;
-    if (full && state.pages[page].state != PageState::kPopulated) return refuse(ENOMEM);
-    populate_page(page);
+  for (PageSpan part{span.first, span.first}; part.end < span.end;) {
+    part = state.pages.alike(part.end, span.end);
+    if (!state.pages[part.first].access) return blame("populate without access", EINVAL);
+    if (state.pages[part.first].state == PageState::kPopulated) continue;
+    std::size_t const limit = state.simulation.populate_pages, resident = state.pages.resident();
+    std::size_t const fitting = std::min(part.count(), limit > resident ? limit - resident : 0);
+    populate_pages({part.first, part.first + fitting});
+    if (fitting < part.count()) return refuse(ENOMEM);
   }
   return {};
 }
@@ -298,8 +303,12 @@ OsStatus SimulatedOs::move(void* address, std::size_t old_bytes, std::size_t new
   map_span(target, true);
   std::size_t const moved = old_bytes < new_bytes ? old_bytes : new_bytes;
   std::memcpy(to, address, moved);
-  for (std::size_t page = 0; page < moved / testing::page_bytes(); ++page)
-    state.pages.enter(target.first + page, state.pages[from.first + page].state);
+  std::size_t const moved_end = from.first + moved / testing::page_bytes();
+  for (PageSpan part{from.first, from.first}; part.end < moved_end;) {
+    part = state.pages.alike(part.end, moved_end);
+    std::size_t const first = target.first + (part.first - from.first);
+    state.pages.enter({first, first + part.count()}, state.pages[part.first].state);
+  }
   unmap_span(from);
   return {};
 }
@@ -330,8 +339,8 @@ void SimulatedOs::touch(void* address) noexcept {
     blame("touch of memory without access", EFAULT);
     return;
   }
-  Linux::touch(address);
-  populate_page(page_of(address));
+  std::size_t const page = page_of(address);
+  populate_pages({page, page + 1});
 }
 
 OsStatus SimulatedOs::purge(void* address, std::size_t bytes) noexcept {
@@ -339,8 +348,10 @@ OsStatus SimulatedOs::purge(void* address, std::size_t bytes) noexcept {
   PageSpan const span = mapped_span("purge", address, bytes);
   if (span.empty()) return refuse(ENOMEM);
   discard_contents(span);
-  for (std::size_t page = span.first; page < span.end; ++page)
-    if (state.pages[page].state == PageState::kPopulated) state.pages.enter(page, PageState::kPurged);
+  for (PageSpan part{span.first, span.first}; part.end < span.end;) {
+    part = state.pages.alike(part.end, span.end);
+    if (state.pages[part.first].state == PageState::kPopulated) state.pages.enter(part, PageState::kPurged);
+  }
   return {};
 }
 

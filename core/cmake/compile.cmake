@@ -13,5 +13,6 @@ if(HAKMEM_SANITIZE)
 endif()
 # An engine of another kind brings its instrumentation with the compiler or its flags.
 if(HAKMEM_FUZZ AND HAKMEM_FUZZ_ENGINE STREQUAL "-fsanitize=fuzzer")
-  target_compile_options(hakmem_compile INTERFACE -fsanitize=fuzzer-no-link)
+  target_compile_options(hakmem_compile INTERFACE -fsanitize=fuzzer-no-link
+                         -fsanitize-coverage-ignorelist=${PROJECT_SOURCE_DIR}/fuzz/not_instrumented.txt)
 endif()

@@ -124,7 +124,7 @@ class Twins {
 };
 
 // covers: M2 M3
-// seeded: property_tests/simulated_os.cpp: if (state.pages[page].state == PageState::kPopulated) state.pages.enter(page, PageState::kPurged); => state.pages.enter(page, PageState::kPurged);
+// seeded: property_tests/simulated_os.cpp: if (state.pages[part.first].state == PageState::kPopulated) state.pages.enter(part, PageState::kPurged); => state.pages.enter(part, PageState::kPurged);
 // seeded: property_tests/model/page_life.h: {PageStep::kPopulate, PageLife::kOpenPurged, PageLife::kOpenPopulated, EINVAL}, => {PageStep::kPopulate, PageLife::kOpenPurged, PageLife::kReleased, EINVAL},
 TEST(OsPageLife, simulated_and_real_pages_change_as_the_table_says_and_take_every_edge) {
   Seen seen;
