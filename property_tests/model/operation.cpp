@@ -75,7 +75,7 @@ void FreeMany::perform(ReferenceHeap& heap) const {
 void Fill::perform(ReferenceHeap& heap) const {
   for (unsigned i = 0; i < count; ++i) heap.allocate(thread, (slot + i) % ReferenceHeap::kSlots, {bytes});
 }
-void UsableSize::perform(ReferenceHeap& heap) const { heap.ask_usable_bytes(slot); }
+void UsableSize::perform(ReferenceHeap& heap) const { heap.ask_usable_bytes(thread, slot); }
 void CheckContents::perform(ReferenceHeap& heap) const { heap.check_contents(slot); }
 void Trim::perform(ReferenceHeap& heap) const {
   heap.call(thread, [this](Subject& subject) { subject.trim(thread); });
@@ -118,7 +118,7 @@ std::string FreeMany::to_code() const {
 std::string Fill::to_code() const {
   return "Fill{" + place(thread, slot) + ", .count = " + text(std::uint64_t{count}) + ", .bytes = " + text(bytes) + "}";
 }
-std::string UsableSize::to_code() const { return "UsableSize{.slot = " + text(std::uint64_t{slot}) + "}"; }
+std::string UsableSize::to_code() const { return "UsableSize{" + place(thread, slot) + "}"; }
 std::string CheckContents::to_code() const { return "CheckContents{.slot = " + text(std::uint64_t{slot}) + "}"; }
 std::string Trim::to_code() const { return "Trim{.thread = " + text(std::uint64_t{thread}) + "}"; }
 std::string WarmUp::to_code() const { return "WarmUp{.bytes = " + text(bytes) + "}"; }
@@ -165,7 +165,7 @@ Operation decode(Record const& record) {
     case 13:
       return Fill{thread, slot, record.shape % 33u, record.value % (8 * kKiB)};
     case 14:
-      return UsableSize{slot};
+      return UsableSize{thread, slot};
     case 15:
       return CheckContents{slot};
     case 16:

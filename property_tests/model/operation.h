@@ -64,7 +64,7 @@ struct Fill {
   std::string to_code() const;
 };
 struct UsableSize {
-  unsigned slot = 0;
+  unsigned thread = 0, slot = 0;
   void perform(ReferenceHeap& heap) const;
   std::string to_code() const;
 };

@@ -39,7 +39,7 @@ class ReferenceHeap {
   void allocate_zeroed(unsigned thread, unsigned slot, std::size_t bytes);
   void reallocate(unsigned thread, unsigned slot, std::size_t bytes);
   void release(unsigned thread, unsigned slot, bool sized);
-  void ask_usable_bytes(unsigned slot);
+  void ask_usable_bytes(unsigned thread, unsigned slot);
   void check_contents(unsigned slot) const;
   void attach(unsigned thread);
   void detach(unsigned thread);
