@@ -19,11 +19,13 @@ std::byte pattern(unsigned seed, std::size_t offset) {
   return static_cast<std::byte>(seed * 167 + offset * 31 + (offset >> 8) + 1);
 }
 
-// All offsets of a block up to a page; of a larger one both ends and some from every page.
+// All offsets of a block up to a page; of a larger one both ends and some from every page, of a very large one
+// from every tenth.
 template <class Visit>
 void for_each_offset(std::size_t bytes, Visit visit) {
-  constexpr std::size_t kWhole = 4096, kEnds = 128, kStride = 4093;
-  for (std::size_t i = 0; i < bytes; i += bytes <= kWhole || i < kEnds ? 1 : kStride) visit(i);
+  constexpr std::size_t kWhole = 4096, kEnds = 128, kVeryLarge = 256 * kKiB;
+  std::size_t const stride = bytes <= kVeryLarge ? 4093 : 40'961;
+  for (std::size_t i = 0; i < bytes; i += bytes <= kWhole || i < kEnds ? 1 : stride) visit(i);
   if (bytes > kWhole)
     for (std::size_t i = bytes - kEnds; i < bytes; ++i) visit(i);
 }
