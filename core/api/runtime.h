@@ -83,9 +83,16 @@ class Runtime {
   // Off the fast path: frees by a thread that has no heap yet give it one, so that it sends its
   // blocks home in batches.
   [[gnu::noinline]] static void release(void* block, Claim const& claim) noexcept { release_named(block, claim); }
-  // The same for what the fast path of free left, which the compiler can jump to.
+  // The same for what the fast path of free left, which the compiler can jump to: first a block that
+  // another thread allocated, then everything else.
   template <AllocationKind kind>
   [[gnu::noinline]] static void release_missed(void* block) noexcept {
+    if (Core::try_send_home(heap_, block)) [[likely]]
+      return;
+    release_other<kind>(block);
+  }
+  template <AllocationKind kind>
+  [[gnu::noinline]] static void release_other(void* block) noexcept {
     note_caller(__builtin_frame_address(0));
     release_named(block, {kind, Claim::kUnsaid, Claim::kUnsaid});
   }

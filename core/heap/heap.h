@@ -80,6 +80,20 @@ class alignas(128) Heap {
     return true;
   }
 
+  // The same of a block that another heap owns, behind try_release(): it is on its way home; false: large,
+  // null, in a span's middle, or this thread has no heap.
+  [[gnu::always_inline]] static bool try_send_home(Heap* mine, void* address) noexcept requires SuperSlab<C>::kInBand {
+    if (kernels::is_aligned(reinterpret_cast<std::uintptr_t>(address), G::kSuperSlabBytes) || !mine->attached())
+        [[unlikely]]
+      return false;
+    SlabTitle<C> const& title = *typename SuperSlab<C>::InBand(address).title();
+    Heap* const owner = title.owner.load(std::memory_order_relaxed);
+    if (!owner) [[unlikely]]
+      return false;
+    mine->outbox_.put(owner, static_cast<Block<C>*>(address), title.block_bytes);
+    return true;
+  }
+
   // --- everything else (heap_slow.h, heap_validate.h) ----------------------------------------------------------
 
   // Null: no memory. `zeroed`: the block is known to read as zero.

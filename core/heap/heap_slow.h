@@ -145,7 +145,7 @@ void Heap<C>::release(Registry<C> const& registry, void* address) noexcept {
   Heap* const owner = title.owner.load(std::memory_order_relaxed);
   VERIFY(owner, "free(): the address belongs to no block");
   if (owner == this) return push(slab_of(registry, address)->head(), block);
-  if (attached()) return outbox_.put(owner, block, title.size_class);
+  if (attached()) return outbox_.put(owner, block, title.block_bytes);
   owner->inbox().push(alone(block));
 }
 
@@ -155,7 +155,7 @@ void Heap<C>::release_to(Slab<C>* head, void* address) noexcept {
   Heap* const owner = head->owner();
   if (owner == this) [[likely]]
     return push(head, block);
-  if (attached()) return outbox_.put(owner, block, head->size_class);
+  if (attached()) return outbox_.put(owner, block, head->block_bytes);
   owner->inbox().push(alone(block));
 }
 
@@ -280,7 +280,7 @@ Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, 
   head->state = SlabState::kPartial;
   mark_span(head);
   SlabTitle<C>& title = span.super->title(span.first);
-  title.size_class = head->size_class;
+  title.block_bytes = head->block_bytes;
   title.owner.store(this, std::memory_order_relaxed);
   return head;
 }

@@ -29,13 +29,10 @@ class Outbox {
 
   constexpr Outbox() noexcept = default;
 
-  void put(Heap<C>* owner, Block<C>* block, unsigned size_class) noexcept {
+  [[gnu::always_inline]] void put(Heap<C>* owner, Block<C>* block, std::uint32_t bytes) noexcept {
     Entry& entry = entries_[slot_of(owner)];
-    if (entry.owner != owner) {
-      flush(entry);
-      entry.owner = owner;
-    }
-    std::size_t const bytes = size_class < G::kClassCount ? kernels::size_of_class<G>(size_class) : kEntryBytes;
+    if (entry.owner != owner) [[unlikely]]
+      return replace(entry, owner, {block, bytes});
     entry.items[entry.count++] = {block, bytes};
     entry.bytes += bytes;
     if (entry.count == kEntryBlocks || entry.bytes >= kEntryBytes) flush(entry);
@@ -50,7 +47,7 @@ class Outbox {
  private:
   struct Item {
     Block<C>* block;
-    std::size_t bytes;
+    std::uint32_t bytes;
   };
   struct Entry {
     Heap<C>* owner = nullptr;
@@ -63,7 +60,13 @@ class Outbox {
     return static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(owner) / alignof(Heap<C>)) % kEntries;
   }
 
-  void flush(Entry& entry) noexcept {
+  [[gnu::noinline]] void replace(Entry& entry, Heap<C>* owner, Item first) noexcept {
+    flush(entry);
+    entry.owner = owner;
+    put(owner, first.block, first.bytes);
+  }
+
+  [[gnu::noinline]] void flush(Entry& entry) noexcept {
     if (entry.count == 0) return;
     BlockChain<C> chain;
     while (entry.count > 0) chain.push(pack_largest(entry));

@@ -52,7 +52,7 @@ struct alignas(kSlabTitleBytes) SlabTitle {
   // protocol: written by the owner when it makes or retires the span, read relaxed by any thread
   // that holds a block; the client's own hand-over of the block orders the two.
   typename C::template Atomic<Heap<C>*> owner{nullptr};
-  std::uint8_t size_class = 0;  // kClassCount: a span of one block
+  std::uint32_t block_bytes = 0;  // when the span was made
 };
 
 template <class C>

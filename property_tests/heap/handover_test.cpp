@@ -100,6 +100,68 @@ TYPED_TEST(HeapHandover, of_the_blocks_of_a_batch_one_is_written_to) {
   EXPECT_EQ(this->statistics(owner).small_blocks_now, 0u);
 }
 
+TYPED_TEST(HeapHandover, a_block_of_another_heap_is_sent_home_without_a_look_at_anything_else) {
+  if constexpr (TypeParam::Mode::kMetadataInBand) {
+    using Alloc = typename TypeParam::Alloc;
+    auto& allocator = *this->subject;
+    auto* const owner = allocator.attach();
+    auto* const other = allocator.attach();
+    std::vector<void*> blocks;
+    for (std::size_t bytes = 1; bytes <= TypeParam::G::kClassMax; bytes += 1 + bytes / 8)
+      blocks.push_back(allocator.allocate(owner, bytes));
+    auto const sent = std::count_if(blocks.begin(), blocks.end(),
+                                    [other](void* block) { return Alloc::try_send_home(other, block); });
+    EXPECT_GT(sent, static_cast<std::ptrdiff_t>(blocks.size() / 2));
+    other->tidy();
+    owner->drain_inbox();
+    EXPECT_EQ(this->statistics(owner).small_blocks_now, blocks.size() - static_cast<std::size_t>(sent));
+  }
+}
+
+// Null, a large block, one behind the first slab of its span; and a thread without a heap.
+TYPED_TEST(HeapHandover, what_is_not_known_at_a_glance_is_not_sent_home) {
+  if constexpr (TypeParam::Mode::kMetadataInBand) {
+    using Alloc = typename TypeParam::Alloc;
+    auto& allocator = *this->subject;
+    auto* const owner = allocator.attach();
+    auto* const other = allocator.attach();
+    void* const large = allocator.allocate(owner, TypeParam::G::kMediumMax + 1);
+    bool const has_longer_spans = TypeParam::G::kSmallMax < TypeParam::G::kClassMax;
+    void* behind = nullptr;
+    auto const lies_behind = [&] {
+      return behind && Alloc::Heap::slab_of(allocator.global().space.registry(), behind)->head_distance != 0;
+    };
+    for (unsigned i = 0; i < 8 && has_longer_spans && !lies_behind(); ++i)
+      behind = allocator.allocate(owner, TypeParam::G::kClassMax);
+    ASSERT_EQ(lies_behind(), has_longer_spans);
+    void* const block = allocator.allocate(owner, 100);
+    std::uint64_t const held = this->statistics(owner).small_blocks_now;
+    EXPECT_FALSE(Alloc::try_send_home(other, nullptr));
+    EXPECT_FALSE(Alloc::try_send_home(other, large));
+    EXPECT_FALSE(Alloc::try_send_home(other, behind));
+    EXPECT_FALSE(Alloc::try_send_home(Alloc::unattached(), block));
+    other->tidy();
+    owner->drain_inbox();
+    EXPECT_EQ(this->statistics(owner).small_blocks_now, held);
+  }
+}
+
+// One more owner than the outbox has places: two share one.
+TYPED_TEST(HeapHandover, each_of_many_owners_gets_its_own_block) {
+  auto& allocator = *this->subject;
+  using Heap = typename TestFixture::Heap;
+  auto* const other = allocator.attach();
+  std::vector<Heap*> owners;
+  for (unsigned i = 0; i <= Outbox<typename TypeParam::C>::kEntries; ++i) owners.push_back(allocator.attach());
+  std::vector<void*> blocks;
+  for (Heap* owner : owners) blocks.push_back(allocator.allocate(owner, 100));
+  this->release(other, blocks);
+  other->tidy();
+  for (Heap* owner : owners) EXPECT_FALSE(owner->inbox().empty());
+  for (Heap* owner : owners) allocator.detach(owner);
+  EXPECT_TRUE(all_given_back(allocator));
+}
+
 TYPED_TEST(HeapHandover, blocks_of_all_sizes_travel_together_and_all_arrive) {
   auto& allocator = *this->subject;
   auto* const owner = allocator.attach();
