@@ -102,10 +102,15 @@ void explain(Fault const& fault) noexcept {
   BlockPlace const place = find_block(fault.address);
   Evidence evidence = evidence_of(ErrorKind::kUseAfterFree, "", place, fault.address);
   Facts const facts = Facts::from(evidence.record);
+  // The guard between two SuperSlabs is told by the small block beside it: who hits it ran past that one,
+  // whatever its state.
+  bool const beside = place.where == BlockPlace::Where::kSmall &&
+                      (fault.address < place.start || fault.address >= place.start + place.bytes);
   if (!place.is_block() || facts.state == BlockState::kNever) {
-    if (!fault.fatal || !is_in_own_library(fault.pc)) return;
-    evidence.kind = ErrorKind::kBrokenHeap;
-  } else if (facts.state == BlockState::kLive) {
+    bool const own = is_in_own_library(fault.pc);
+    if (!fault.fatal || (!own && place.where != BlockPlace::Where::kBetween)) return;
+    evidence.kind = own ? ErrorKind::kBrokenHeap : ErrorKind::kOverflow;
+  } else if (facts.state == BlockState::kLive || beside) {
     evidence.kind = fault.address < client_of(place, facts) ? ErrorKind::kUnderflow : ErrorKind::kOverflow;
   }
   evidence.access = fault.access;

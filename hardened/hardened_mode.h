@@ -12,7 +12,7 @@
 //   quarantine           a released block rests, and leaves at random
 //   sealed links         free lists that were written to are found out when they are followed
 //   guard pages          around metadata and large blocks, or around more of them (HAKMEM_GUARD); freed
-//                        ones lose all access
+//                        ones lose all access. Between SuperSlabs: who runs off one, in either direction
 //
 // Invariants: what is reported is damage or misuse; nothing changes before it is reported.
 // Thread-safety: configure() once; everything else any thread. A block in state kBusy belongs to the
@@ -94,6 +94,7 @@ struct HardenedMode {
   static constexpr bool kMetadataInBand = false;
   static constexpr bool kTrustsClient = false;
   static constexpr std::size_t kSpanTailBytes = hardened::kTailBytes;
+  static constexpr bool kGuardsSuperSlabs = true;
   static constexpr bool kSamples = false;
   using Links = hardened::SealedLinks;
   using ReuseGate = hardened::Quarantine;

@@ -101,6 +101,7 @@ void write_foreign(Text& out, Evidence const& evidence) noexcept {
 void write_damage(Text& out, Evidence const& evidence, Facts const& facts) noexcept {
   if (evidence.access) {
     out << evidence.access << ' ';
+    if (!evidence.place.is_block()) return write_foreign(out << "at ", evidence);
     return write_distance(out, evidence, facts);
   }
   out << "written ";

@@ -68,6 +68,15 @@ class AddressSpace {
     return false;
   }
 
+  // Makes a guard inside a mapping, if that is affordable: the kernel may refuse it. The mappings that it made.
+  unsigned guard_part(std::byte* start, std::size_t bytes) noexcept {
+    if (Os::guards_split() && !may_guard()) return 0;
+    if (!install_guard<Os>(start, bytes) || !Os::guards_split()) return 0;
+    constexpr unsigned kSplits = 2;
+    note_splits(kSplits);
+    return kSplits;
+  }
+
   // Mappings that were made by splitting, and are no more.
   void note_splits(unsigned count) noexcept { splits_.add(count); }
   void forget_splits(unsigned count) noexcept { splits_.subtract(count); }

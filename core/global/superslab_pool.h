@@ -22,6 +22,7 @@ namespace hakmem {
 template <class C>
 class SuperSlabPool {
   using G = typename C::Geo;
+  using Super = SuperSlab<C>;
 
  public:
   using Mutex = typename C::template Lock<LockRank::kPool>;
@@ -85,7 +86,7 @@ class SuperSlabPool {
       std::size_t const resident = populate(space, super);
       filled.push_front(super);
       warm += resident;
-      if (resident < G::kSuperSlabBytes) break;
+      if (resident < Super::kUsableBytes) break;
     }
     while (SuperSlab<C>* const super = filled.pop_front()) put_back(super, now_ms);
     return warm;
@@ -100,7 +101,7 @@ class SuperSlabPool {
       if ((super = cold_.pop_front())) --cold_count_;
     }
     if (!super && !(super = map_new(space))) return false;
-    bool const resident = populate(space, super) == G::kSuperSlabBytes;
+    bool const resident = populate(space, super) == Super::kUsableBytes;
     put_back(super, now_ms);
     return resident;
   }
@@ -133,7 +134,7 @@ class SuperSlabPool {
     std::uint64_t warm_found = 0, cold_found = 0;
     for_each_pooled([&](SuperSlab<C> const* super, bool warm) {
       sound &= super->used_slabs == 0 && !super->listed_available;
-      sound &= SlabSets::from(super->slabs.load(std::memory_order_relaxed)).free == G::kAllSlabs;
+      sound &= SlabSets::from(super->slabs.load(std::memory_order_relaxed)).free == Super::kUsable;
       ++(warm ? warm_found : cold_found);
     });
     Locked guard(lock_);
@@ -171,11 +172,11 @@ class SuperSlabPool {
   void prefault(AddressSpace<C>& space, SuperSlab<C>* super) noexcept {
     PrefaultPolicy const policy = space.settings.prefault;
     if (policy != PrefaultPolicy::kPopulate && policy != PrefaultPolicy::kTouch) return;
-    note(super, space.prefault(super->base, G::kSuperSlabBytes, policy));
+    note(super, space.prefault(super->base, Super::kUsableBytes, policy));
   }
 
   std::size_t populate(AddressSpace<C>& space, SuperSlab<C>* super) noexcept {
-    std::size_t const resident = space.prefault(super->base, G::kSuperSlabBytes, PrefaultPolicy::kPopulate);
+    std::size_t const resident = space.prefault(super->base, Super::kUsableBytes, PrefaultPolicy::kPopulate);
     note(super, resident);
     return resident;
   }
@@ -202,9 +203,17 @@ class SuperSlabPool {
     super->populated = 0;
     super->huge_advised = space.settings.huge == HugePolicy::kAdvise;
     super->collapsed = false;
-    super->slabs.store(SlabSets{G::kAllSlabs, 0}.word(), std::memory_order_release);
+    if constexpr (C::Mode::kGuardsSuperSlabs) super->splits = guard_end(space, base);
+    super->slabs.store(SlabSets{Super::kUsable, 0}.word(), std::memory_order_release);
     if (fresh) publish(super);
     return super;
+  }
+
+  // What lies behind the usable slabs. A guard would split a huge page, so where those are wanted there is
+  // none. The mappings that it made.
+  static std::uint8_t guard_end(AddressSpace<C>& space, std::byte* base) noexcept {
+    if (space.settings.huge != HugePolicy::kNever) return 0;
+    return static_cast<std::uint8_t>(space.guard_part(base + Super::kUsableBytes, G::kSlabBytes));
   }
 
   // Out of line, each descriptor has room for the records of its blocks. False: no memory.
@@ -259,7 +268,7 @@ class SuperSlabPool {
     // Not while the purger holds slabs of it: taking all of them keeps it away for good. The lock and
     // the gate order what was done to them before.
     std::uint64_t word = super->slabs.load(std::memory_order_relaxed);
-    if (SlabSets::from(word).free != G::kAllSlabs ||
+    if (SlabSets::from(word).free != Super::kUsable ||
         !super->slabs.compare_exchange_strong(word, 0, std::memory_order_relaxed, std::memory_order_relaxed)) {
       Locked guard(lock_);
       cold_.push_front(super);
@@ -267,6 +276,7 @@ class SuperSlabPool {
       return false;
     }
     space.registry().remove(super->base);
+    if constexpr (C::Mode::kGuardsSuperSlabs) space.forget_splits(super->splits);
     space.release(super->base, G::kSuperSlabBytes);
     released_.add(1);
     mapped_now_.subtract(1);

@@ -115,6 +115,8 @@ template <class C>
 void* Heap<C>::allocate_single(std::size_t size, std::size_t alignment, bool& zeroed) noexcept {
   unsigned const count = static_cast<unsigned>((size + G::kSlabBytes - 1) / G::kSlabBytes);
   unsigned const step = static_cast<unsigned>((alignment + G::kSlabBytes - 1) / G::kSlabBytes);
+  static_assert(!C::Mode::kGuardsSuperSlabs || C::Mode::padded_bytes(1, G::kMediumMax) > G::kMediumMax,
+                "no span has to end with the last slab of all to be aligned");
   if (!inbox_.empty()) drain_inbox();
   Span const span = take_span(count, step, true);
   if (!span.super) return nullptr;

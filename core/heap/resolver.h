@@ -1,7 +1,7 @@
 // What it owns: the one way from an address to a block where the client is not trusted: address ->
 // registry -> SuperSlab, large block or nothing -> span head -> block number -> block.
 // Invariants: reads no memory but ours, whatever the address. Slabs that are in no span answer with
-// the blocks of their last one.
+// the blocks of their last one; what is kept out of use between two SuperSlabs, with a block beside it.
 // Thread-safety: any thread. The answer stays true while the caller holds the block; for an address
 // that nobody holds it is a snapshot, good for a report.
 #pragma once
@@ -24,8 +24,11 @@ class Resolver {
       LargeBlock* const large = large_at(entry, address);
       return large ? place_of(large) : BlockPlace{};
     }
-    if (SuperSlab<C>* const super = entry.super_slab()) return find_in(super, address);
-    return {};
+    SuperSlab<C>* const super = entry.super_slab();
+    if (!super) return {};
+    if ((reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask) >= SuperSlab<C>::kUsableBytes) [[unlikely]]
+      return find_beside(registry, super, address);
+    return find_in(super, address);
   }
 
   // act(place) where that is a block of a span; false: it is something else.
@@ -88,6 +91,22 @@ class Resolver {
     BlockPlace place;
     place.where = BlockPlace::Where::kBetween;
     with_block_in(super, address, [&place](BlockPlace const& found) { place = found; });
+    return place;
+  }
+
+  // Behind the usable slabs: the last block in front or the first one behind, whichever side is nearer, of
+  // those that were ever handed out.
+  static BlockPlace find_beside(Registry<C> const& registry, SuperSlab<C>* super, void const* address) noexcept {
+    BlockPlace place;
+    place.where = BlockPlace::Where::kBetween;
+    bool const in_front = reinterpret_cast<std::uintptr_t>(address) % G::kSlabBytes < G::kSlabBytes / 2;
+    if (!in_front) super = registry.find(super->base + G::kSuperSlabBytes).super_slab();
+    if (!super) return place;
+    Slab<C>* const head = super->slab(in_front ? SuperSlab<C>::kUsableSlabs - 1 : 0)->head();
+    for_each_block(head, [&place, in_front](BlockPlace const& block) {
+      bool const nearer = in_front || !place.is_block();
+      if (nearer && block.record->state.load(std::memory_order_relaxed) != 0) place = block;
+    });
     return place;
   }
 

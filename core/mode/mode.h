@@ -98,6 +98,8 @@ using ReportCallback = void (*)(void* context, char const* kind, char const* tex
 //                    between guard pages, found through the registry only
 //   kTrustsClient    a released pointer is a block; otherwise it is resolved and checked first
 //   kSpanTailBytes   bytes kept free behind the last block of a span
+//   kGuardsSuperSlabs  the last slab of each SuperSlab is in no span, and a guard while the kernel grants
+//                    it: what runs off one SuperSlab does not reach the next
 //   Links            how a free block stores the address of the next one
 //   ReuseGate        what a heap does with released blocks before they may be reused
 //   kSamples         some blocks, though the client is trusted, get pages of their own between guard
@@ -116,6 +118,7 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
   { M::kMetadataInBand } -> std::convertible_to<bool>;
   { M::kTrustsClient } -> std::convertible_to<bool>;
   { M::kSpanTailBytes } -> std::convertible_to<std::size_t>;
+  { M::kGuardsSuperSlabs } -> std::convertible_to<bool>;
   { M::kSamples } -> std::convertible_to<bool>;
   typename M::ReuseGate;
   { M::Links::encode(block, block) }
@@ -219,6 +222,7 @@ struct FastMode {
   static constexpr bool kMetadataInBand = true;
   static constexpr bool kTrustsClient = true;
   static constexpr std::size_t kSpanTailBytes = 0;
+  static constexpr bool kGuardsSuperSlabs = false;
   static constexpr bool kSamples = false;
   using Links = PlainLinks;
   using ReuseGate = NoReuseGate;

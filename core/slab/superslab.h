@@ -48,6 +48,10 @@ struct SuperSlab {
   using G = typename C::Geo;
   static constexpr bool kInBand = C::Mode::kMetadataInBand;
   using Storage = SlabStorage<C, kInBand>;
+  // What spans are made of, from slab 0 on. The others are never free, so never taken, populated or dirty.
+  static constexpr unsigned kUsableSlabs = G::kSlabsPerSuperSlab - (C::Mode::kGuardsSuperSlabs ? 1 : 0);
+  static constexpr std::uint32_t kUsable = kernels::run_of_slabs(0, kUsableSlabs);
+  static constexpr std::size_t kUsableBytes = kUsableSlabs * G::kSlabBytes;
 
   std::byte* base = nullptr;
   SuperSlab* next = nullptr;  // in the owner's or the pool's list
@@ -66,6 +70,7 @@ struct SuperSlab {
   std::uint32_t populated = 0;
   bool huge_advised = false;  // set before it is published, then by the holder of the purger's gate
   bool collapsed = false;     // made of huge pages when it filled up; belongs to the holder
+  std::uint8_t splits = 0;    // mappings that its guard made, where the mode has one
   [[no_unique_address]] Storage storage;
 
   // Metadata of slab `index`; see Geometry::kWindowBytes for the place in band.
@@ -155,8 +160,8 @@ struct SuperSlab {
     populated |= run & SlabSets::from(before).free & ~SlabSets::from(before).dirty;
   }
 
-  // All slabs are in spans (as far as the owner knows: the purger may hold free ones for a moment).
-  bool exhausted() const noexcept { return used_slabs == G::kSlabsPerSuperSlab; }
+  // All usable slabs are in spans (as far as the owner knows: the purger may hold free ones for a moment).
+  bool exhausted() const noexcept { return used_slabs == kUsableSlabs; }
 
   void return_run(std::uint32_t run) noexcept {
     used_slabs -= static_cast<unsigned>(std::popcount(run));

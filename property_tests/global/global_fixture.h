@@ -21,11 +21,11 @@ void reset_system(FaultPlan plan = {}) {
   Os::reset(plan);
 }
 
-template <class OsT>
+template <class OsT, class ModeT = FastMode>
 class GlobalTest : public ::testing::Test {
  public:
   using Os = OsT;
-  using C = Config<FastMode, Os, StdSync, DefaultGeometry>;
+  using C = Config<ModeT, Os, StdSync, DefaultGeometry>;
   using G = DefaultGeometry;
 
   GlobalTest() { reset_system<Os>(); }

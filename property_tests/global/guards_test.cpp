@@ -1,8 +1,11 @@
 // Guard pages: around metadata, between the blocks that share a unit, and where the kernel refuses them.
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <map>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "hardened/hardened_mode.h"
 #include "property_tests/global/global_fixture.h"
@@ -37,6 +40,145 @@ TEST(MetadataGuards, lie_around_the_records_of_blocks) {
   SuperSlab<Checked>* const super = global->pool.map_new(global->space);
   ASSERT_NE(super, nullptr);
   expect_guards(super->storage.records, SuperSlab<Checked>::Storage::kRecordBytes);
+}
+
+// --- between SuperSlabs -----------------------------------------------------------------------------
+
+template <class Os>
+class SuperSlabGuardsOn : public GlobalTest<Os, ProbeMode> {
+ public:
+  using Super = SuperSlab<typename GlobalTest<Os, ProbeMode>::C>;
+  static constexpr std::size_t kSlab = DefaultGeometry::kSlabBytes;
+
+  SuperSlabGuardsOn() { GuardRefusals<Os>::warned = true; }
+
+  Super* take() {
+    Super* const super = this->pool().take_pooled(this->space());
+    return super ? super : this->pool().map_new(this->space());
+  }
+  // Whether the program may touch what lies behind the slabs that heaps use; it may touch all of those.
+  static bool is_open(Super* super) {
+    std::byte* const end = super->base + Super::kUsableBytes;
+    super->base[0] = end[-1] = std::byte{1};
+    if constexpr (std::is_same_v<Os, FaultySimulation>) {
+      EXPECT_EQ(SimulatedOs::accessible(end), SimulatedOs::accessible(end + kSlab - 1));
+      return SimulatedOs::accessible(end);
+    } else {
+      int pipe[2];
+      EXPECT_EQ(::pipe(pipe), 0);
+      ssize_t const first = ::write(pipe[1], end, 1), last = ::write(pipe[1], end + kSlab - 1, 1);
+      EXPECT_EQ(first, last);
+      ::close(pipe[0]);
+      ::close(pipe[1]);
+      return first == 1;
+    }
+  }
+  void give_all_back(std::vector<Super*> const& supers) {
+    for (Super* super : supers) this->pool().put_back(super, 0);
+    this->pool().purge(this->space(), 1, 0, 0, ~0u);
+    EXPECT_EQ(this->space().ledger().held_bytes, 0u);
+  }
+  void TearDown() override {
+    TypeParam::set_plan({});
+    EXPECT_TRUE(this->pool().validate());
+    EXPECT_TRUE(this->nothing_leaked());
+  }
+
+ private:
+  using TypeParam = Os;
+};
+TYPED_TEST_SUITE(SuperSlabGuardsOn, Systems, SystemName);
+
+TYPED_TEST(SuperSlabGuardsOn, lie_behind_each_of_a_batch_and_stay_when_it_is_purged_and_used_again) {
+  std::vector<typename TestFixture::Super*> supers(7);
+  for (auto*& super : supers) super = this->take();
+  for (auto* super : supers) EXPECT_FALSE(this->is_open(super));
+  for (auto* super : supers) this->pool().put_back(super, 0);
+  this->pool().purge(this->space(), 1, 0, 99, 99);
+  for (auto*& super : supers) EXPECT_FALSE(this->is_open(super = this->take()));
+  this->give_all_back(supers);
+}
+
+TYPED_TEST(SuperSlabGuardsOn, leave_the_other_slabs_and_no_more_to_be_taken) {
+  auto* const super = this->take();
+  bool zeroed = false;
+  std::set<unsigned> taken;
+  while (!super->exhausted()) taken.insert(super->take_run(1, 1, false, zeroed));
+  EXPECT_EQ(taken.size(), DefaultGeometry::kSlabsPerSuperSlab - 1);
+  EXPECT_EQ(*taken.rbegin(), DefaultGeometry::kSlabsPerSuperSlab - 2);
+  EXPECT_EQ(super->take_run(1, 1, false, zeroed), kernels::kNoRun);
+  super->return_run(super->kUsable);
+  this->give_all_back({super});
+}
+
+TYPED_TEST(SuperSlabGuardsOn, are_not_populated) {
+  std::size_t const bytes = 3 * TestFixture::Super::kUsableBytes;
+  EXPECT_EQ(this->pool().warm_up(this->space(), bytes, 0), bytes);
+  EXPECT_EQ(this->pool().counts().warm, 3u);
+  EXPECT_TRUE(this->pool().prepare_one(this->space(), 0));
+  this->space().settings.prefault = PrefaultPolicy::kPopulate;
+  std::vector<typename TestFixture::Super*> supers(9);
+  for (auto*& super : supers) {
+    super = this->take();
+    EXPECT_EQ(super->populated, super->kUsable);
+  }
+  auto const books = this->space().ledger();
+  EXPECT_EQ(books.prefault_asked, supers.size() * TestFixture::Super::kUsableBytes);
+  EXPECT_EQ(books.prefault_populated, books.prefault_asked);
+  this->give_all_back(supers);
+}
+
+TYPED_TEST(SuperSlabGuardsOn, that_are_refused_are_counted_and_leave_the_slab_unused) {
+  std::uint64_t const before = GuardRefusals<TypeParam>::count;
+  for (int const code : {ENOMEM, EINVAL, EPERM}) {
+    // The first ones take descriptors and records, whose guards would be refused as well.
+    this->give_all_back({this->take(), this->take()});
+    std::uint64_t const told = GuardRefusals<TypeParam>::count;
+    TypeParam::set_plan(FaultPlan::always(code, only(OsCall::kProtectNone)));
+    auto* const super = this->take();
+    ASSERT_NE(super, nullptr);
+    TypeParam::set_plan({});
+    EXPECT_EQ(GuardRefusals<TypeParam>::count - told, 1u) << code;
+    EXPECT_TRUE(this->is_open(super));
+    EXPECT_EQ(SlabSets::from(super->slabs.load()).free, super->kUsable);
+    EXPECT_EQ(super->splits, 0);
+    this->give_all_back({super});
+  }
+  EXPECT_EQ(GuardRefusals<TypeParam>::count - before, 3u);
+}
+
+TYPED_TEST(SuperSlabGuardsOn, are_not_made_where_they_would_split_huge_pages) {
+  for (HugePolicy const policy : {HugePolicy::kAdvise, HugePolicy::kCollapse, HugePolicy::kHugetlb}) {
+    this->space().settings.huge = policy;
+    auto* const super = this->take();
+    ASSERT_NE(super, nullptr);
+    EXPECT_TRUE(this->is_open(super));
+    EXPECT_EQ(SlabSets::from(super->slabs.load()).free, super->kUsable);
+    this->give_all_back({super});
+  }
+}
+
+// Where rights make the guard, each makes two mappings, and one more is the SuperSlab's own.
+TEST(SuperSlabGuards, take_no_more_mappings_than_they_may_and_give_them_back) {
+  using Os = FaultySimulation;
+  reset_system<Os>();
+  auto const global = std::make_unique<Global<GlobalTest<Os, ProbeMode>::C>>();
+  global->space.settings.batch_max = 1;
+  Os::set_mappings(0, 20);
+  std::vector<bool> guarded;
+  ::testing::internal::CaptureStderr();
+  while (guarded.size() < 6) {
+    auto* const super = global->pool.map_new(global->space);
+    guarded.push_back(!SimulatedOs::accessible(super->base + super->kUsableBytes));
+    EXPECT_EQ(super->splits, guarded.back() ? 2 : 0);
+    global->pool.put_back(super, 0);
+  }
+  EXPECT_EQ(guarded, (std::vector<bool>{true, true, true, false, false, false})) << "3 n - 2 is less than a half of 20";
+  EXPECT_NE(::testing::internal::GetCapturedStderr(), "");
+  global->pool.purge(global->space, 1, 0, 0, ~0u);
+  Os::set_mappings(0, 2);
+  EXPECT_TRUE(global->space.may_split()) << "none is counted any more";
+  EXPECT_EQ(Os::violation(), "");
 }
 
 // --- units ------------------------------------------------------------------------------------------

@@ -193,6 +193,28 @@ TEST(HardenedModeFaults, are_told_by_what_is_known_of_the_block_whose_guards_wer
               "^hakmem: use-after-free: (write|access) 8 bytes inside a freed 4000-byte");
 }
 
+// Beside a small block lies the guard between two SuperSlabs.
+BlockPlace find_small(void const*) {
+  BlockPlace small = guarded().place;
+  small.where = BlockPlace::Where::kSmall;
+  return small;
+}
+BlockPlace find_between(void const*) { return {.where = BlockPlace::Where::kBetween}; }
+
+TEST(HardenedModeFaults, between_two_super_slabs_are_told_by_the_block_beside_whatever_its_state) {
+  expect_told(4096, BlockState::kLive, &find_small,
+              "^hakmem: overflow: (write|access) 80 bytes past the end of a 4000-byte");
+  expect_told(4096, BlockState::kFree, &find_small,
+              "^hakmem: overflow: (write|access) 80 bytes past the end of a freed 4000-byte");
+  expect_told(-1, BlockState::kFree, &find_small,
+              "^hakmem: underflow: (write|access) 17 bytes before a freed 4000-byte");
+  expect_told(0, BlockState::kFree, &find_small,
+              "^hakmem: use-after-free: (write|access) 16 bytes before a freed 4000");
+  expect_told(4095, BlockState::kFree, &find_small, "^hakmem: use-after-free: (write|access) 79 bytes past the end of");
+  expect_told(8, BlockState::kNever, &find_between,
+              "^hakmem: overflow: (write|access) at an address in the heap where no block is\n  address 0x");
+}
+
 TEST(HardenedModeFaults, of_the_program_itself_are_none_of_ours) {
   expect_told(8, BlockState::kNever, &find_guarded, "^$");
   expect_told(8, BlockState::kNever, &find_nothing, "^$");

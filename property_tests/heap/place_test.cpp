@@ -2,6 +2,11 @@
 // address to its block, blocks with guard pages.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
+
 #include "property_tests/model/allocators.h"
 
 namespace hakmem::testing {
@@ -218,9 +223,8 @@ TYPED_TEST(HeapPlaceProbe, a_slab_that_never_held_a_block_has_none_and_takes_non
 }
 
 TYPED_TEST(HeapPlaceProbe, all_free_memory_is_given_back_for_the_largest_request_and_none_for_a_larger_one) {
-  using G = typename TypeParam::G;
   void* const block = this->subject->allocate(this->heap, 100);
-  this->subject->warm_up(G::kSuperSlabBytes);
+  this->subject->warm_up(TypeParam::Alloc::SuperSlab::kUsableBytes);
   auto const warm_after = [&](std::size_t bytes) {
     EXPECT_EQ(this->subject->reallocate(this->heap, block, bytes), nullptr);
     return this->subject->statistics().super_slabs_warm_now;
@@ -262,6 +266,75 @@ TYPED_TEST(HeapPlaceProbe, every_address_of_a_span_leads_to_the_block_that_cover
       ASSERT_EQ(place.record, slab->record(number));
       ASSERT_EQ(place.descriptor, slab);
     }
+  }
+  for (void* block : blocks) this->subject->release(this->heap, block);
+}
+
+TYPED_TEST(HeapPlaceProbe, an_address_between_two_super_slabs_leads_to_the_nearest_block_that_was_handed_out) {
+  using G = typename TypeParam::G;
+  std::map<std::byte*, std::pair<std::byte*, std::byte*>> slabs;  // the blocks of each that lie first and last
+  auto const expect = [&](std::byte* from, std::byte* block) {
+    for (std::size_t const offset : {std::size_t{0}, G::kSlabBytes / 4, G::kSlabBytes / 2 - 1}) {
+      BlockPlace const place = this->subject->find(from + offset);
+      ASSERT_EQ(place.start, block);
+      ASSERT_EQ(place.where, block ? BlockPlace::Where::kSmall : BlockPlace::Where::kBetween);
+    }
+  };
+  std::vector<void*> blocks;
+  unsigned in_front = 0, behind = 0;
+  while (in_front < 50 || behind < 5) {
+    ASSERT_LT(this->subject->statistics().super_slabs_now, 20u);
+    blocks.push_back(this->subject->allocate(this->heap, G::kSmallMax / 32));
+    BlockPlace const place = this->subject->find(blocks.back());
+    auto const bits = reinterpret_cast<std::uintptr_t>(place.start);
+    std::byte* const base = place.start - (bits & G::kSuperSlabMask);
+    std::byte* const slab = place.start - bits % G::kSlabBytes;
+    auto& [first, last] = slabs.try_emplace(slab, place.start, place.start).first->second;
+    first = std::min(first, place.start);
+    last = std::max(last, place.start);
+    std::byte* const guard = base + TypeParam::Alloc::SuperSlab::kUsableBytes;
+    if (slab == guard - G::kSlabBytes) {
+      ++in_front;
+      expect(guard, last);
+    }
+    if (slab == base && !slabs.contains(guard - G::kSlabBytes)) expect(guard, nullptr);
+    if (slab == base && this->subject->global().space.registry().find(base - 1).super_slab()) {
+      ++behind;
+      expect(base - G::kSlabBytes / 2, first);
+    }
+  }
+  for (void* block : blocks) this->subject->release(this->heap, block);
+}
+
+TYPED_TEST(HeapPlaceProbe, no_block_ever_lies_in_the_last_slab_of_a_super_slab) {
+  using Super = typename TypeParam::Alloc::SuperSlab;
+  using G = typename TypeParam::G;
+  constexpr unsigned kLast = G::kSlabsPerSuperSlab - 1;
+  Random random(5);
+  std::vector<void*> blocks;
+  auto const sizes = this->sizes();
+  unsigned small = 0;
+  for (int step = 0; step < 6000; ++step) {
+    std::size_t const bytes = sizes[random.below(sizes.size())];
+    std::size_t const alignment = std::size_t{1} << random.below(log2_exact(2 * G::kMediumMax));
+    void* const block = random.one_in(3) ? this->subject->allocate_aligned(this->heap, bytes, alignment)
+                                         : this->subject->allocate(this->heap, bytes);
+    if (this->subject->global().space.registry().find(block).super_slab()) {
+      ++small;
+      ASSERT_LE((reinterpret_cast<std::uintptr_t>(block) & G::kSuperSlabMask) + bytes, kLast * G::kSlabBytes);
+    }
+    blocks.push_back(block);
+    if (blocks.size() < 300) continue;
+    std::swap(blocks.back(), blocks[random.below(blocks.size())]);
+    this->subject->release(this->heap, blocks.back());
+    blocks.pop_back();
+    if (random.one_in(500)) this->subject->trim(this->heap);
+  }
+  EXPECT_GT(small, 1000u);
+  EXPECT_TRUE(this->subject->validate(this->heap));
+  for (Super* super = this->subject->global().pool.all(); super; super = super->all_next) {
+    SlabSets const sets = SlabSets::from(super->slabs.load());
+    EXPECT_EQ((sets.free | sets.dirty) >> kLast, 0u);
   }
   for (void* block : blocks) this->subject->release(this->heap, block);
 }

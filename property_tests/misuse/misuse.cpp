@@ -11,14 +11,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -208,7 +211,46 @@ void read_before_start() {
   std::free(block);
 }
 
-// The same in programs that install a handler of their own, after their first allocation.
+// Where SuperSlabs end, in the checked build. All blocks stay live.
+constexpr std::uintptr_t kSlabBytes = 64 << 10, kSuperSlabBytes = 2 << 20;
+char* super_slab_of(char* block) {
+  return reinterpret_cast<char*>(reinterpret_cast<std::uintptr_t>(block) & -kSuperSlabBytes);
+}
+char* end_of_slabs(char* block) { return super_slab_of(block) + kSuperSlabBytes - kSlabBytes; }
+// Enough to fill four SuperSlabs or more, in the order of their addresses.
+std::vector<char*> many() {
+  std::vector<char*> blocks(4 * kSuperSlabBytes / size);
+  std::generate(blocks.begin(), blocks.end(), &allocated);
+  std::sort(blocks.begin(), blocks.end());
+  return blocks;
+}
+// From the last block in the last slab to where the slabs end, and on. Says how far that is from its end.
+void run_on_to_the_next_super_slab(bool writes) {
+  char* last = nullptr;
+  for (char* block : many())
+    if (std::size_t(end_of_slabs(block) - (block + size)) < kSlabBytes) last = block;
+  if (!last) return;
+  ::dprintf(STDOUT_FILENO, "%td\n", end_of_slabs(last) - (last + size));
+  for (char volatile* at = last; at < last + size || (wrong && at <= end_of_slabs(last)); ++at)
+    writes ? static_cast<void>(*at = 'y') : static_cast<void>(*at);
+}
+void read_on_to_the_next_super_slab() { run_on_to_the_next_super_slab(false); }
+void write_on_to_the_next_super_slab() { run_on_to_the_next_super_slab(true); }
+// From the first block of a SuperSlab into the one in front of it.
+void read_back_to_the_last_super_slab() {
+  char* before = nullptr;
+  for (char* block : many()) {
+    bool const is_next = before && super_slab_of(before) + kSuperSlabBytes == super_slab_of(block);
+    if (is_next && block == super_slab_of(block) + 16) std::printf("%d\n", block[wrong ? -17 : 0] == 'x');
+    before = block;
+  }
+}
+void read_between_super_slabs() {
+  char volatile* const block = allocated();
+  std::printf("%d\n", (wrong ? *end_of_slabs(const_cast<char*>(block)) : *block) == 'x');
+}
+
+// Reads past the end in programs that install a handler of their own, after their first allocation.
 void handled(int) {
   static_cast<void>(::write(STDOUT_FILENO, "handled\n", 8));
   ::_exit(7);
@@ -322,6 +364,10 @@ constexpr Bug kBugs[] = {BUG(double_free),
                          BUG(read_after_free),
                          BUG(read_past_end),
                          BUG(read_before_start),
+                         BUG(read_on_to_the_next_super_slab),
+                         BUG(write_on_to_the_next_super_slab),
+                         BUG(read_back_to_the_last_super_slab),
+                         BUG(read_between_super_slabs),
                          BUG(read_past_end_with_sigaction),
                          BUG(read_past_end_with_signal),
                          BUG(read_past_end_with_bsd_signal),

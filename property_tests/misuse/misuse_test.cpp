@@ -141,6 +141,42 @@ TEST_P(MisuseGuarded, is_stopped_where_it_happens) {
 INSTANTIATE_TEST_SUITE_P(Hardened, MisuseGuarded, ::testing::ValuesIn(kGuarded),
                          [](auto const& guarded) { return std::string(guarded.param.bug) + "_" + guarded.param.side; });
 
+// --- between SuperSlabs ---------------------------------------------------------------------------
+
+struct Between {
+  char const* bug;
+  char const* line;  // AWAY: as many bytes as the program says
+  std::size_t most = kLarge;
+};
+constexpr Between kBetween[] = {
+    {"read_on_to_the_next_super_slab", "overflow: read AWAY bytes past the end of a SIZE-byte block from malloc"},
+    {"write_on_to_the_next_super_slab", "overflow: write AWAY bytes past the end of a SIZE-byte block from malloc"},
+    {"read_back_to_the_last_super_slab", "underflow: read 17 bytes before a SIZE-byte block from malloc", 4000},
+    {"read_between_super_slabs", "overflow: read at an address in the heap where no block is"},
+};
+
+class MisuseBetween : public ::testing::TestWithParam<Between> {};
+
+TEST_P(MisuseBetween, is_stopped_where_the_next_super_slab_would_begin_and_its_twin_is_not) {
+  Between const& between = GetParam();
+  for (std::size_t const size : kBands) {
+    if (size > between.most || size == kLarge) continue;
+    SCOPED_TRACE(std::to_string(size) + " bytes");
+    ChildResult const bug = run_child(LIBRARY, {PROGRAM, between.bug, std::to_string(size), "main", "wrong"}, {});
+    std::string expected = filled_in(between.line, size);
+    if (std::size_t const at = expected.find("AWAY"); at != std::string::npos)
+      expected.replace(at, 4, bug.out.substr(0, bug.out.find('\n')));
+    EXPECT_EQ(bug.signal, SIGSEGV);
+    EXPECT_EQ(bug.err.substr(0, bug.err.find('\n')), expected);
+    ChildResult const twin = run_child(LIBRARY, {PROGRAM, between.bug, std::to_string(size), "main", "right"}, {});
+    EXPECT_EQ(twin.exit_code, 0);
+    EXPECT_EQ(twin.err, "");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Hardened, MisuseBetween, ::testing::ValuesIn(kBetween),
+                         [](auto const& between) { return std::string(between.param.bug); });
+
 TEST(HardenedGuards, hold_for_more_blocks_than_there_may_be_mappings) {
   ChildResult const many =
       run_child(LIBRARY, {PROGRAM, "hold_many", "40", "main", "right"}, {"HAKMEM_GUARD=all", "HAKMEM_STATS=json"});

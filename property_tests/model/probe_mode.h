@@ -20,6 +20,7 @@ struct ProbeMode {
   static constexpr bool kMetadataInBand = false;
   static constexpr bool kTrustsClient = false;
   static constexpr std::size_t kSpanTailBytes = 16;
+  static constexpr bool kGuardsSuperSlabs = true;
   static constexpr bool kSamples = false;
 
   // A link is worth nothing unless it is decoded where it was encoded.
@@ -56,7 +57,7 @@ struct ProbeMode {
   static bool guards_next() noexcept { return guards.load(); }
   static bool carve_in_front() noexcept { return (carved++ & 1) != 0; }
 
-  static std::size_t padded_bytes(std::size_t request, std::size_t alignment) noexcept {
+  static constexpr std::size_t padded_bytes(std::size_t request, std::size_t alignment) noexcept {
     return request + gap_for(alignment) + (request == 0 ? 1 : 0);  // a client's pointer lies in its block
   }
 
@@ -70,6 +71,7 @@ struct ProbeMode {
                       reinterpret_cast<std::uintptr_t>(client) % request.alignment == 0;
     if (!fits) ++misfits;
     *header_of(client) = {request.bytes, kLive, static_cast<std::uint32_t>(client - place.start)};
+    place.record->state.store(kLive, std::memory_order_relaxed);
     ++armed;
     return client;
   }
@@ -108,7 +110,7 @@ struct ProbeMode {
   static inline std::atomic<std::uint64_t> armed{0}, disarmed{0}, refused{0}, misfits{0}, carved{0};
 
  private:
-  static std::size_t gap_for(std::size_t alignment) noexcept {
+  static constexpr std::size_t gap_for(std::size_t alignment) noexcept {
     return alignment < sizeof(Header) ? sizeof(Header) : alignment;
   }
   static Header* header_of(void* client) noexcept {

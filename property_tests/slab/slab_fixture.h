@@ -33,7 +33,7 @@ class LoneSuperSlab {
       records_ = std::make_unique<BlockRecord[]>(SuperSlab<C>::Storage::kRecordBytes / sizeof(BlockRecord));
       super.storage.records = records_.get();
     }
-    super.slabs.store(SlabSets{G::kAllSlabs, 0}.word());
+    super.slabs.store(SlabSets{SuperSlab<C>::kUsable, 0}.word());
   }
   ~LoneSuperSlab() { std::free(memory_); }
   LoneSuperSlab(LoneSuperSlab const&) = delete;
