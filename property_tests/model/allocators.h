@@ -66,8 +66,11 @@ template <class A>
 template <class Mode, class Os, class Sync, class G>
 ::testing::AssertionResult all_released(Allocator<Mode, Os, Sync, G>& allocator) {
   Statistics const now = allocator.statistics();
-  std::uint64_t const most = kResting<Mode> * now.heaps_now * (hardened::fixed.quarantine_bytes + G::kSuperSlabBytes);
-  if (now.small_bytes_now > most) return ::testing::AssertionFailure() << now.small_bytes_now << " bytes are in blocks";
+  std::size_t const bound = hardened::fixed.quarantine_bytes;
+  std::uint64_t const most_blocks = kResting<Mode> * now.heaps_now * (bound == 0 ? 1 : hardened::Quarantine::kBlocks);
+  std::uint64_t const most_bytes = kResting<Mode> * now.heaps_now * (bound + G::kMediumMax);
+  if (now.small_blocks_now > most_blocks || now.small_bytes_now > most_bytes)
+    return ::testing::AssertionFailure() << now.small_blocks_now << " blocks of " << now.small_bytes_now << " bytes";
   if (now.large_blocks_now != 0) return ::testing::AssertionFailure() << now.large_blocks_now << " large blocks";
   if (now.super_slabs_now > now.small_blocks_now)
     return ::testing::AssertionFailure() << now.super_slabs_now << " SuperSlabs for " << now.small_blocks_now;
