@@ -27,9 +27,6 @@ void start_entropy(std::uint64_t seed) noexcept {
   secrets.link_key = split_mix(state);
   secrets.random_key = split_mix(state);
   secrets.pattern = static_cast<unsigned char>(0x81 + split_mix(state) % 0x7c);
-  // Not protected is as good as the default of other programs; not sealed, as good as an older kernel's.
-  static_cast<void>(Linux::protect_read_only(&secrets, sizeof secrets));
-  static_cast<void>(Linux::seal(&secrets, sizeof secrets));
 }
 
 std::uint32_t number_thread() noexcept { return own_number = threads.fetch_add(1, std::memory_order_relaxed) + 1; }

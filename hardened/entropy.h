@@ -1,28 +1,14 @@
-// What it owns: the secrets of the process, and random numbers.
-// Invariants: the secrets are written once, before the first allocation, and are read-only from then
-// on where the kernel lets us, for good where it seals (mseal). With a seed every number depends only on the seed, on how many
-// threads asked before this one and on how often this one asked.
-// Thread-safety: start() once; everything else any thread.
+// What it owns: where secrets come from, and random numbers.
+// Invariants: with a seed every number depends only on the seed, on how many threads asked before this one and
+// on how often this one asked.
+// Thread-safety: start_entropy() once; everything else any thread.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
-#include "core/base/geometry.h"
+#include "hardened/fixed.h"
 
 namespace hakmem::hardened {
-
-// At least a page of any supported machine, so that it can be protected by itself.
-inline constexpr std::size_t kSecretsBytes = 64 * kKiB;
-
-struct alignas(kSecretsBytes) Secrets {
-  std::uint64_t seal_keys[2] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9};
-  std::uint64_t link_key = 0x94d049bb133111eb;
-  std::uint64_t random_key = 0x2545f4914f6cdd1d;
-  // Fills free memory and slack. Eight of it are no address; it is no text and not zero.
-  unsigned char pattern = 0xd7;
-};
-inline constinit Secrets secrets;
 
 // Draws the secrets: from the kernel, or all from `seed` when it is not 0.
 void start_entropy(std::uint64_t seed) noexcept;

@@ -7,6 +7,7 @@
 #include "core/os/linux.h"
 #include "hardened/damage.h"
 #include "hardened/entropy.h"
+#include "hardened/fixed.h"
 #include "hardened/modules.h"
 #include "hardened/report.h"
 
@@ -93,13 +94,9 @@ bool check_free(BlockPlace const& place, std::uint64_t record, char const* call)
   return false;
 }
 
-// Written by watch(), before faults are looked at.
-using Find = BlockPlace (*)(void const*);
-constinit Find find_block = nullptr;
-
 // A guard was hit, or the allocator itself went wrong, or it is none of ours.
 void explain(Fault const& fault) noexcept {
-  BlockPlace const place = find_block(fault.address);
+  BlockPlace const place = fixed.find_block(fault.address);
   Evidence evidence = evidence_of(ErrorKind::kUseAfterFree, "", place, fault.address);
   Facts const facts = Facts::from(evidence.record);
   // The guard between two SuperSlabs is told by the small block beside it: who hits it ran past that one,
@@ -122,17 +119,19 @@ void explain(Fault const& fault) noexcept {
 }  // namespace
 
 bool hardened::chosen_for_guards() noexcept {
-  return guards.choice == GuardPolicy::kAll || (guards.number != 0 && random_below(guards.number) == 0);
+  return fixed.guards.choice == GuardPolicy::kAll ||
+         (fixed.guards.number != 0 && random_below(fixed.guards.number) == 0);
 }
 
 void HardenedMode::configure(Settings const& settings) noexcept {
   start_entropy(settings.seed);
   start_stacks(settings.stack_depth);
   start_reports(settings);
-  quarantine_bytes = settings.quarantine_bytes;
-  fill_one_in = settings.fill_one_in;
-  guards = settings.guard;
-  guard_side = settings.guard_side;
+  fixed.quarantine_bytes = settings.quarantine_bytes;
+  fixed.fill_one_in = settings.fill_one_in;
+  fixed.guards = settings.guard;
+  fixed.guard_side = settings.guard_side;
+  fixed.check = settings.check;
   if (settings.failures && start_failures(settings.failures) != 0)
     Line()
         .text("hakmem: HAKMEM_FAIL must be nth:N, every:N or rate:P, with ,size>=S and ,seed:N if wanted; ignored")
@@ -217,8 +216,14 @@ bool HardenedMode::sweep(BlockPlace const& place) noexcept {
 }
 
 void HardenedMode::watch(BlockPlace (*find)(void const*)) noexcept {
-  find_block = find;
+  fixed.find_block = find;
   Faults::install(&explain);
+}
+
+// Not protected is as good as the default of other programs; not sealed, as good as an older kernel's.
+void HardenedMode::seal() noexcept {
+  static_cast<void>(Linux::protect_read_only(&fixed, sizeof fixed));
+  static_cast<void>(Linux::seal(&fixed, sizeof fixed));
 }
 
 void* hardened::SealedLinks::broken_link(void* place) noexcept {

@@ -13,10 +13,11 @@
 //   sealed links         free lists that were written to are found out when they are followed
 //   guard pages          around metadata and large blocks, or around more of them (HAKMEM_GUARD); freed
 //                        ones lose all access. Between SuperSlabs: who runs off one, in either direction
+//   what is fixed        secrets and settings are read-only after the start
 //
 // Invariants: what is reported is damage or misuse; nothing changes before it is reported.
-// Thread-safety: configure() once; everything else any thread. A block in state kBusy belongs to the
-// thread that made it so.
+// Thread-safety: configure(), watch() and seal() once; everything else any thread. A block in state kBusy belongs to
+// the thread that made it so.
 #pragma once
 
 #include "core/base/kernels.h"
@@ -24,6 +25,7 @@
 #include "core/os/thread.h"
 #include "hardened/damage.h"
 #include "hardened/failure.h"
+#include "hardened/fixed.h"
 #include "hardened/quarantine.h"
 #include "hardened/report.h"
 #include "hardened/seal.h"
@@ -33,18 +35,13 @@
 namespace hakmem {
 namespace hardened {
 
-// Which blocks have pages of their own, and at which end of them. Set once before the first allocation.
-inline constinit Numbered<GuardPolicy> guards{};
-inline constinit GuardSide guard_side = GuardSide::kRight;
 bool chosen_for_guards() noexcept;
 inline bool lies_left() noexcept {
-  return guard_side == GuardSide::kLeft || (guard_side == GuardSide::kRandom && random_below(2) == 0);
+  return fixed.guard_side == GuardSide::kLeft || (fixed.guard_side == GuardSide::kRandom && random_below(2) == 0);
 }
-
-// Of the freed blocks that are longer than both filled ends, one in so many is filled whole, at random. Set
-// once before the first allocation.
-inline constinit std::uint32_t fill_one_in = 1;
-[[gnu::always_inline]] inline bool fills_whole() noexcept { return fill_one_in == 1 || random_below(fill_one_in) == 0; }
+[[gnu::always_inline]] inline bool fills_whole() noexcept {
+  return fixed.fill_one_in == 1 || random_below(fixed.fill_one_in) == 0;
+}
 
 // What a claim demands of a live block's word. What no block can be - an alignment that is no power of
 // two, more bytes than there are - becomes a value that no word has.
@@ -176,13 +173,16 @@ struct HardenedMode {
     return inspect_closely(place, pointer, claim);
   }
   static bool guards_next() noexcept {
-    return hardened::guards.choice != GuardPolicy::kOff && hardened::chosen_for_guards();
+    return hardened::fixed.guards.choice != GuardPolicy::kOff && hardened::chosen_for_guards();
   }
   static std::size_t client_bytes(BlockPlace const& place) noexcept;
   static bool resize(BlockPlace const& place, std::size_t bytes) noexcept;
   static bool sweep(BlockPlace const& place) noexcept;
 
+  static Numbered<CheckTime> check_time() noexcept { return hardened::fixed.check; }
+
   static void watch(BlockPlace (*find)(void const*)) noexcept;
+  static void seal() noexcept;
 
  private:
   static constexpr std::size_t kSlackless = 32 * kKiB;

@@ -7,15 +7,13 @@
 #include <cstring>
 
 #include "core/os/linux.h"
+#include "hardened/fixed.h"
 
 // Made by the linker: the head of the file that this code became part of.
 extern "C" [[gnu::visibility("hidden")]] ElfW(Ehdr) const __ehdr_start;
 
 namespace hakmem::hardened {
 namespace {
-
-// Written by start_modules(), read by reports.
-constinit bool names_functions = false;
 
 constexpr std::size_t kPathMax = 512;
 constexpr std::size_t kBuildIdMax = 64;
@@ -145,8 +143,6 @@ void write_symbol_of(Text& out, char const* path, std::uint64_t offset, CodeAddr
 
 }  // namespace
 
-void start_modules(bool with_symbols) noexcept { names_functions = with_symbols; }
-
 bool is_in_own_library(void const* code) noexcept {
   auto const base = reinterpret_cast<std::uintptr_t>(&__ehdr_start);
   std::uintptr_t const segments = base + __ehdr_start.e_phoff;
@@ -172,7 +168,7 @@ void write_code_address(Text& out, void const* address, CodeAddress kind) noexce
     out << line.path << '+';
     out.hex(wanted - line.start + line.offset);
     if (head.readable && head.offset == 0) write_build_id(out, head.start, head.end);
-    if (names_functions) write_symbol_of(out, line.path, wanted - line.start + line.offset, kind);
+    if (fixed.symbolize) write_symbol_of(out, line.path, wanted - line.start + line.offset, kind);
     return;
   }
   out << '?';

@@ -12,9 +12,8 @@ namespace hakmem::hardened {
 // False where this code is linked into the program itself.
 bool is_in_own_library(void const* code) noexcept;
 
-void start_modules(bool with_symbols) noexcept;
-
-// Appends "PATH+0xOFFSET (build-id HEX)", and with symbols " in FUNCTION+0xOFFSET"; "?" where no file is mapped.
+// Appends "PATH+0xOFFSET (build-id HEX)", and with HAKMEM_SYMBOLIZE " in FUNCTION+0xOFFSET"; "?" where no file is
+// mapped.
 void write_code_address(Text& out, void const* address, CodeAddress kind) noexcept;
 
 }  // namespace hakmem::hardened

@@ -10,10 +10,9 @@
 
 #include "core/mode/mode.h"
 #include "hardened/entropy.h"
+#include "hardened/fixed.h"
 
 namespace hakmem::hardened {
-
-inline constinit std::size_t quarantine_bytes = 256 * kKiB;  // per heap; set once before the first allocation
 
 class Quarantine {
  public:
@@ -24,7 +23,8 @@ class Quarantine {
   // Takes a released block in; the one returned, if any, may be reused.
   HeldBlock put(HeldBlock fresh) noexcept {
     bytes_ += fresh.bytes;
-    if (count_ == 0 || (bytes_ <= quarantine_bytes - quarantine_bytes / 4 && count_ < kBlocks)) [[unlikely]] {
+    std::size_t const most = fixed.quarantine_bytes;
+    if (count_ == 0 || (bytes_ <= most - most / 4 && count_ < kBlocks)) [[unlikely]] {
       newest_ = count_++;
       entries_[newest_] = fresh;
       return {};
@@ -39,7 +39,7 @@ class Quarantine {
   // Another block that may be reused now; none: the others stay. The block that was put last stays for a
   // turn, however large it is.
   HeldBlock take_excess() noexcept {
-    if (bytes_ <= quarantine_bytes || count_ <= 1) [[likely]]
+    if (bytes_ <= fixed.quarantine_bytes || count_ <= 1) [[likely]]
       return {};
     std::uint32_t chosen = random_below(count_ - 1);
     if (chosen >= newest_) ++chosen;

@@ -2,11 +2,14 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
+#include <string_view>
 
 #include "core/os/line.h"
 #include "core/os/linux.h"
 #include "core/os/thread.h"
 #include "hardened/failure.h"
+#include "hardened/fixed.h"
 #include "hardened/modules.h"
 #include "hardened/seal.h"
 #include "hardened/stacks.h"
@@ -15,10 +18,7 @@
 namespace hakmem::hardened {
 namespace {
 
-// Written by start_reports() and set_report_callback(), read by reports.
-constinit Numbered<ErrorAction> on_error{};
-constinit ReportFormat format = ReportFormat::kText;
-constinit char const* file = nullptr;
+// Written by set_report_callback(), read by reports.
 constinit std::atomic<ReportCallback> callback{nullptr};
 constinit std::atomic<void*> callback_context{nullptr};
 
@@ -239,7 +239,7 @@ void write_json(Text& out, Evidence const& evidence, char const* message, std::s
 }
 
 void deliver(Text const& text) noexcept {
-  int descriptor = file ? Linux::open_to_append(file) : -1;
+  int descriptor = *fixed.report_file ? Linux::open_to_append(fixed.report_file) : -1;
   bool const own = descriptor >= 0;
   if (!own) descriptor = kStandardError;
   Linux::write(descriptor, text.data(), text.size());
@@ -273,10 +273,14 @@ char const* name_of(ErrorKind kind) noexcept {
 }
 
 void start_reports(Settings const& settings) noexcept {
-  on_error = settings.on_error;
-  format = settings.report_format;
-  start_modules(settings.symbolize);
-  file = settings.report_file;
+  fixed.on_error = settings.on_error;
+  fixed.report_format = settings.report_format;
+  fixed.symbolize = settings.symbolize;
+  // Copied, for the environment can be written to. What is longer cannot be opened either.
+  std::string_view const file = settings.report_file ? settings.report_file : "";
+  std::size_t const length = file.size() < kPathBytes ? file.size() : 0;
+  std::memcpy(fixed.report_file, file.data(), length);
+  fixed.report_file[length] = '\0';
 }
 
 void set_report_callback(ReportCallback function, void* context) noexcept {
@@ -293,9 +297,9 @@ void report_only(Evidence const& evidence) noexcept {
   Text text(text_buffer, kTextBytes);
   write_first_line(text, evidence);
   std::size_t const first_line = text.size() - 1;
-  if (format != ReportFormat::kJson) write_details(text, evidence);
-  if (format != ReportFormat::kJson) deliver(text);
-  if (format != ReportFormat::kText) {
+  if (fixed.report_format != ReportFormat::kJson) write_details(text, evidence);
+  if (fixed.report_format != ReportFormat::kJson) deliver(text);
+  if (fixed.report_format != ReportFormat::kText) {
     Text json(json_buffer, kTextBytes);
     write_json(json, evidence, text.data(), first_line);
     deliver(json);
@@ -307,13 +311,13 @@ void report_only(Evidence const& evidence) noexcept {
 
 void report(Evidence const& evidence) noexcept {
   report_only(evidence);
-  switch (on_error.choice) {
+  switch (fixed.on_error.choice) {
     case ErrorAction::kAbort:
       std::abort();
     case ErrorAction::kContinue:
       return;
     case ErrorAction::kExit:
-      Linux::exit_now(static_cast<int>(on_error.number));
+      Linux::exit_now(static_cast<int>(fixed.on_error.number));
   }
 }
 

@@ -31,29 +31,30 @@ void SampledFastMode::configure(Settings const& settings) noexcept {
   start_entropy(settings.seed);
   start_stacks(settings.stack_depth);
   start_reports(settings);
-  guard_side = settings.guard_side;
-  sample_in_ = guard.choice == GuardPolicy::kAll ? 1 : guard.number;
+  fixed.guard_side = settings.guard_side;
+  fixed.sample_in = guard.choice == GuardPolicy::kAll ? 1 : guard.number;
 }
 
 // Geometric: the whole part of an exponential number with mean N - 1/2 is k with a chance that falls by
 // 1 - 1/N from each k to the next.
 std::uint32_t SampledFastMode::next_sample() noexcept {
-  if (sample_in_ == 1) return 0;
+  if (fixed.sample_in == 1) return 0;
   constexpr std::uint64_t kLn2 = 45426;  // in 65536ths
   constexpr std::uint64_t kMost = 1u << 30;
   // Mixed, for the leading bits of numbers that follow each other depend on each other.
   std::uint64_t const word = mix(next_random(), 0xd6e8feb86659fd93) | 1;
   std::uint64_t const exponent = (std::uint64_t{64} << 16) - log2_of(word);
-  unsigned __int128 const twice = static_cast<unsigned __int128>(exponent * kLn2) * (2 * std::uint64_t{sample_in_} - 1);
+  unsigned __int128 const twice =
+      static_cast<unsigned __int128>(exponent * kLn2) * (2 * std::uint64_t{fixed.sample_in} - 1);
   auto const passed = static_cast<std::uint64_t>(twice >> 33);
   return static_cast<std::uint32_t>(std::min(passed, kMost));
 }
 
 bool SampledFastMode::affords_sample(std::uint64_t now_ms) noexcept {
-  if (sample_in_ == 1) return true;
+  if (fixed.sample_in == 1) return true;
   std::uint64_t const now_us = now_ms * 1000;
   if (paid_until_us > now_us) return false;
-  paid_until_us = std::max(paid_until_us, now_us - std::min(now_us, kSavingsUs)) + kBudgetUsPerBlock * sample_in_;
+  paid_until_us = std::max(paid_until_us, now_us - std::min(now_us, kSavingsUs)) + kBudgetUsPerBlock * fixed.sample_in;
   return true;
 }
 
@@ -67,6 +68,10 @@ bool SampledFastMode::admit(BlockPlace const& place, ClientPtr pointer, Claim co
 
 void SampledFastMode::watch(BlockPlace (*find)(void const*)) noexcept {
   if (samples()) HardenedMode::watch(find);
+}
+
+void SampledFastMode::seal() noexcept {
+  if (samples()) HardenedMode::seal();
 }
 
 }  // namespace hakmem

@@ -6,7 +6,7 @@
 // under sample:N a thread gets at most one guarded block in 4 N microseconds, which is one in N blocks for
 // a thread that allocates a quarter of a million a second, and fewer for a faster one.
 // Invariants: without HAKMEM_GUARD nothing here is touched but the answer of samples().
-// Thread-safety: configure() once; everything else any thread.
+// Thread-safety: configure(), watch() and seal() once; everything else any thread.
 #pragma once
 
 #include "hardened/hardened_mode.h"
@@ -21,7 +21,7 @@ struct SampledFastMode : FastMode {
     hardened::set_report_callback(callback, context);
   }
 
-  static bool samples() noexcept { return sample_in_ != 0; }
+  static bool samples() noexcept { return hardened::fixed.sample_in != 0; }
   static std::uint32_t next_sample() noexcept;
   static bool affords_sample(std::uint64_t now_ms) noexcept;
 
@@ -33,9 +33,7 @@ struct SampledFastMode : FastMode {
   }
   static std::size_t client_bytes(BlockPlace const& place) noexcept { return HardenedMode::client_bytes(place); }
   static void watch(BlockPlace (*find)(void const*)) noexcept;
-
- private:
-  static constinit inline std::uint32_t sample_in_ = 0;  // one in so many; 0: none
+  static void seal() noexcept;
 };
 static_assert(SamplingMode<SampledFastMode>);
 

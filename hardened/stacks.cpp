@@ -9,7 +9,7 @@
 #include "core/base/geometry.h"
 #include "core/os/linux.h"
 #include "core/os/thread.h"
-#include "hardened/entropy.h"
+#include "hardened/fixed.h"
 
 namespace hakmem::hardened {
 namespace {
@@ -20,7 +20,9 @@ constexpr std::uint32_t kSlots = 1u << kStackIdBits;
 constexpr std::uint32_t kTableBits = 17;
 constexpr std::uint32_t kProbes = 16;
 
-struct Store {
+}  // namespace
+
+struct StackStore {
   std::uint64_t slots[kSlots][kSlotWords];
   // protocol: 0, or the number of a stack that was written before (release, acquire); written once.
   std::atomic<std::uint32_t> table[1u << kTableBits];
@@ -28,8 +30,8 @@ struct Store {
   std::atomic<std::uint32_t> used;
 };
 
-constinit Store* store = nullptr;
-constinit unsigned stored_depth = 0;
+namespace {
+
 constinit thread_local std::uintptr_t own_stack_top = 0;
 
 // No frame of ours lies above: the kernel puts the random bytes above the first thread's stack,
@@ -70,14 +72,14 @@ template <class Visit>
 
 // The stack that was just hashed, stored. 0: there is no room.
 [[gnu::noinline, gnu::cold]] std::uint32_t add(std::uint64_t hash) noexcept {
-  Stack const stack = walk_stack(nullptr, stored_depth);
+  Stack const stack = walk_stack(nullptr, fixed.stack_depth);
   std::uint32_t const slots = static_cast<std::uint32_t>((1 + stack.count + kSlotWords - 1) / kSlotWords);
-  std::uint32_t const fresh = 1 + store->used.fetch_add(slots, std::memory_order_relaxed);
+  std::uint32_t const fresh = 1 + fixed.stacks->used.fetch_add(slots, std::memory_order_relaxed);
   if (fresh + slots > kSlots) {
-    store->used.fetch_sub(slots, std::memory_order_relaxed);
+    fixed.stacks->used.fetch_sub(slots, std::memory_order_relaxed);
     return 0;
   }
-  std::uint64_t* const words = store->slots[fresh];
+  std::uint64_t* const words = fixed.stacks->slots[fresh];
   words[0] = hash;
   for (unsigned i = 0; i < stack.count; ++i) words[1 + i] = reinterpret_cast<std::uintptr_t>(stack.frames[i]);
   return fresh;
@@ -86,14 +88,14 @@ template <class Visit>
 std::uint32_t find_or_add(std::uint64_t hash) noexcept {
   std::uint32_t const first = static_cast<std::uint32_t>(hash >> (64 - kTableBits));
   for (std::uint32_t probe = 0; probe < kProbes; ++probe) {
-    auto& entry = store->table[(first + probe) & ((1u << kTableBits) - 1)];
+    auto& entry = fixed.stacks->table[(first + probe) & ((1u << kTableBits) - 1)];
     std::uint32_t id = entry.load(std::memory_order_acquire);
     if (id == 0) {
       std::uint32_t const fresh = add(hash);
       if (fresh == 0) return 0;
       if (entry.compare_exchange_strong(id, fresh, std::memory_order_release, std::memory_order_acquire)) return fresh;
     }
-    if (store->slots[id][0] == hash) return id;
+    if (fixed.stacks->slots[id][0] == hash) return id;
   }
   return 0;
 }
@@ -101,10 +103,10 @@ std::uint32_t find_or_add(std::uint64_t hash) noexcept {
 }  // namespace
 
 void start_stacks(unsigned depth) noexcept {
-  stored_depth = depth < Stack::kMaxFrames ? depth : Stack::kMaxFrames;
-  if (stored_depth == 0 || store) return;
+  fixed.stack_depth = depth < Stack::kMaxFrames ? depth : Stack::kMaxFrames;
+  if (fixed.stack_depth == 0 || fixed.stacks) return;
   std::size_t const page = Linux::page_bytes();
-  std::size_t const bytes = (sizeof(Store) + page - 1) / page * page;
+  std::size_t const bytes = (sizeof(StackStore) + page - 1) / page * page;
   std::size_t const with_guards = bytes + 2 * page;
   OsMapping const mapping = Linux::map(nullptr, with_guards, MapKind::kNormal);
   if (!mapping.ok()) return;
@@ -112,7 +114,7 @@ void start_stacks(unsigned depth) noexcept {
   Linux::name(mapping.address, with_guards, "hakmem stacks");
   static_cast<void>(Linux::guard(mapping.address, page));
   static_cast<void>(Linux::guard(start + bytes, page));
-  store = reinterpret_cast<Store*>(start);
+  fixed.stacks = reinterpret_cast<StackStore*>(start);
 }
 
 Stack walk_stack(void* frame, unsigned most) noexcept {
@@ -126,10 +128,10 @@ Stack walk_stack(void* frame, unsigned most) noexcept {
 }
 
 std::uint32_t remember_stack() noexcept {
-  if (!store) return 0;
+  if (!fixed.stacks) return 0;
   std::uint64_t hash = 0;
   unsigned count = 0;
-  walk(entry_frame, __builtin_frame_address(0), stored_depth, [&](std::uintptr_t caller) {
+  walk(entry_frame, __builtin_frame_address(0), fixed.stack_depth, [&](std::uintptr_t caller) {
     hash = (hash + caller) * 0x9e3779b97f4a7c15;
     ++count;
   });
@@ -138,8 +140,8 @@ std::uint32_t remember_stack() noexcept {
 
 Stack recall_stack(std::uint32_t id) noexcept {
   Stack stack;
-  if (!store) return stack;
-  std::uint64_t const* const words = store->slots[id];
+  if (!fixed.stacks) return stack;
+  std::uint64_t const* const words = fixed.stacks->slots[id];
   stack.count = static_cast<unsigned>(words[0] & 0xff);
   if (stack.count > Stack::kMaxFrames) stack.count = 0;
   for (unsigned i = 0; i < stack.count; ++i) stack.frames[i] = reinterpret_cast<void*>(words[1 + i]);

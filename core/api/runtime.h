@@ -112,7 +112,8 @@ class Runtime {
 
   static void report_at_exit() noexcept {
     if (settings_.stats_at_exit != StatsReport::kOff) write_report(settings_.stats_at_exit);
-    if (settings_.check.choice != CheckTime::kFree) core_.sweep();
+    if constexpr (!Mode::kTrustsClient)
+      if (Mode::check_time().choice != CheckTime::kFree) core_.sweep();
   }
 
   // Whether the heap is whole, and no block of it was damaged.
@@ -132,11 +133,11 @@ class Runtime {
       attach();
     core_.release(heap_, block, claim);
     if constexpr (!kFastPaths)
-      if (settings_.check.choice == CheckTime::kEvery) [[unlikely]]
+      if (Mode::check_time().choice == CheckTime::kEvery) [[unlikely]]
         sweep_if_due();
   }
   [[gnu::noinline]] static void sweep_if_due() noexcept {
-    if (releases_.fetch_add(1, std::memory_order_relaxed) % settings_.check.number == 0) core_.sweep();
+    if (releases_.fetch_add(1, std::memory_order_relaxed) % Mode::check_time().number == 0) core_.sweep();
   }
 
   [[gnu::cold, gnu::noinline]] static Heap* attach_or_borrow() noexcept {
@@ -174,8 +175,10 @@ class Runtime {
       settings_ = read_options(Host::environment(), messages);
       if (settings_.help_at_start) write_option_help(messages);
       core_.configure(settings_);
-      if constexpr (!Mode::kTrustsClient || Mode::kSamples)
+      if constexpr (!Mode::kTrustsClient || Mode::kSamples) {
         Mode::watch([](void const* address) { return core_.find(address); });
+        Mode::seal();
+      }
     });
     if (!first) return;
     Host::register_fork(&before_fork, &after_fork_in_parent, &after_fork_in_child);

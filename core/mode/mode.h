@@ -151,7 +151,9 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 //   client_bytes  how much of a live block the client may use. Domain: inspected
 //   resize        the block serves another size where it stands; false: it cannot. Domain: inspected,
 //                 padded_bytes for kMinAlignment fit
+//   check_time    when all blocks are looked at though nobody asks
 //   watch         once, after configure(): memory faults are explained by what find() says
+//   seal          once, after watch(): what both have set can no more be written to
 //   entered       first in each exported function, with its frame address
 //   sweep         looks for damage in a block of any state; false: reported some
 template <class M>
@@ -174,14 +176,18 @@ concept CheckingMode = AllocatorMode<M> &&
   noexcept->std::same_as<bool>;
   { M::entered(pointer.unchecked()) }
   noexcept->std::same_as<void>;
+  { M::check_time() }
+  noexcept->std::same_as<Numbered<CheckTime>>;
   { M::watch(find) }
+  noexcept->std::same_as<void>;
+  { M::seal() }
   noexcept->std::same_as<void>;
   { M::sweep(place) }
   noexcept->std::same_as<bool>;
 };
 
-// What a mode that samples decides besides; the first five are those of a checking mode, for the blocks of
-// the sample.
+// What a mode that samples decides besides; those that it has in common with a checking mode are
+// for the blocks of the sample.
 //   samples          whether there is a sample at all; does not change after configure()
 //   next_sample      how many allocations pass before the next one that is chosen. Domain: samples()
 //   affords_sample   whether the thread may have one more guarded block now; asked once for each choice
@@ -198,6 +204,8 @@ concept SamplingMode = AllocatorMode<M> && M::kTrustsClient &&
   { M::client_bytes(place) }
   noexcept->std::same_as<std::size_t>;
   { M::watch(find) }
+  noexcept->std::same_as<void>;
+  { M::seal() }
   noexcept->std::same_as<void>;
   { M::entered(pointer.unchecked()) }
   noexcept->std::same_as<void>;

@@ -274,18 +274,19 @@ TYPED_TEST(GuardedUnitsOn, do_without_guards_that_are_refused_and_say_so_once) {
 
 // --- what never changes ---------------------------------------------------------------------------
 
-void secrets_are_for_good() {
+void what_is_fixed_is_for_good() {
   HardenedMode::configure(Settings{});
-  auto* const page = static_cast<void*>(&hardened::secrets);
-  std::size_t const bytes = sizeof hardened::secrets;
+  HardenedMode::seal();
+  auto* const page = static_cast<void*>(&hardened::fixed);
+  std::size_t const bytes = sizeof hardened::fixed;
   void* const probe = Linux::map(nullptr, bytes, MapKind::kNormal).address;
   bool const seals = Linux::seal(probe, bytes).ok();
   if (seals == Linux::protect_read_write(page, bytes).ok()) std::_Exit(1);
   if (seals && ::munmap(page, bytes) == 0) std::_Exit(2);
   std::_Exit(0);
 }
-TEST(HardenedSecrets, cannot_be_made_writable_again_where_the_kernel_seals) {
-  EXPECT_EXIT(secrets_are_for_good(), ::testing::ExitedWithCode(0), "");
+TEST(HardenedFixed, cannot_be_made_writable_again_where_the_kernel_seals) {
+  EXPECT_EXIT(what_is_fixed_is_for_good(), ::testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <string>
 
+#include "hardened/fixed.h"
 #include "hardened/hardened_mode.h"
 #include "property_tests/hardened/reports.h"
 
@@ -48,11 +49,11 @@ TEST(HardenedModePadding, leaves_room_for_a_header_and_slack_where_the_class_has
 TEST(HardenedModeGuards, are_chosen_as_often_and_on_the_side_that_the_settings_say) {
   own_state = 99;
   auto const chosen = [](GuardPolicy policy, std::uint32_t number) {
-    guards.choice = policy;
-    guards.number = number;
+    fixed.guards.choice = policy;
+    fixed.guards.number = number;
     int count = 0;
     for (int i = 0; i < 3000; ++i) count += HardenedMode::guards_next();
-    guards = {};
+    fixed.guards = {};
     return count;
   };
   EXPECT_EQ(chosen(GuardPolicy::kOff, 1), 0);
@@ -61,10 +62,10 @@ TEST(HardenedModeGuards, are_chosen_as_often_and_on_the_side_that_the_settings_s
   EXPECT_EQ(chosen(GuardPolicy::kSample, 1), 3000);
   EXPECT_NEAR(chosen(GuardPolicy::kSample, 3), 1000, 150);
   auto const left = [](GuardSide side) {
-    guard_side = side;
+    fixed.guard_side = side;
     int count = 0;
     for (int i = 0; i < 2000; ++i) count += lies_left();
-    guard_side = GuardSide::kRight;
+    fixed.guard_side = GuardSide::kRight;
     return count;
   };
   EXPECT_EQ(left(GuardSide::kRight), 0);
@@ -77,13 +78,13 @@ TEST(HardenedModeGuards, are_chosen_as_often_and_on_the_side_that_the_settings_s
 
 TEST(HardenedModeFill, is_whole_for_one_in_so_many_releases) {
   own_state = 77;
-  fill_one_in = 1;
+  fixed.fill_one_in = 1;
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(fills_whole());
-  fill_one_in = 5;
+  fixed.fill_one_in = 5;
   int whole = 0;
   for (int i = 0; i < 20000; ++i) whole += fills_whole();
   EXPECT_NEAR(whole, 4000, 300);
-  fill_one_in = 1;
+  fixed.fill_one_in = 1;
 }
 
 // The secret is the third number of splitmix64 from 1234567 on; the report goes elsewhere, and the program goes on.
@@ -100,21 +101,37 @@ TEST(HardenedModeSettings, reach_the_parts_that_act_on_them) {
         settings.guard.choice = GuardPolicy::kSample;
         settings.guard.number = 9;
         settings.guard_side = GuardSide::kLeft;
+        settings.check.choice = CheckTime::kEvery;
+        settings.check.number = 8;
         settings.failures = "nth:2";
         HardenedMode::configure(settings);
         report({ErrorKind::kBrokenHeap});
         EXPECT_EQ(secrets.link_key, 9817491932198370423u);
-        EXPECT_EQ(quarantine_bytes, 12345u);
-        EXPECT_EQ(fill_one_in, 7u);
-        EXPECT_EQ(guards.choice, GuardPolicy::kSample);
-        EXPECT_EQ(guards.number, 9u);
-        EXPECT_EQ(guard_side, GuardSide::kLeft);
+        EXPECT_EQ(fixed.quarantine_bytes, 12345u);
+        EXPECT_EQ(fixed.fill_one_in, 7u);
+        EXPECT_EQ(fixed.guards.choice, GuardPolicy::kSample);
+        EXPECT_EQ(fixed.guards.number, 9u);
+        EXPECT_EQ(fixed.guard_side, GuardSide::kLeft);
+        EXPECT_EQ(HardenedMode::check_time().choice, CheckTime::kEvery);
+        EXPECT_EQ(HardenedMode::check_time().number, 8u);
         EXPECT_STREQ(HardenedMode::failure_token(), "HAKMEM_FAIL=nth:2");
         std::uintptr_t frames[4] = {reinterpret_cast<std::uintptr_t>(frames + 2), 0x1111, 0, 0x2222};
         note_entry(frames);
         EXPECT_EQ(recall_stack(remember_stack()).count, 1u);
       },
       "^$");
+}
+
+// Of every setting, in a program: property_tests/misuse/fixed_test.cpp.
+TEST(HardenedModeSettings, are_written_by_nobody_once_they_are_sealed) {
+  auto const write = [] {
+    std::signal(SIGSEGV, SIG_DFL);
+    HardenedMode::configure(Settings{});
+    fixed.quarantine_bytes = 1;
+    HardenedMode::seal();
+    fixed.quarantine_bytes = 0;
+  };
+  EXPECT_EXIT(write(), ::testing::KilledBySignal(SIGSEGV), "");
 }
 
 TEST(HardenedModeSettings, that_plan_failures_are_told_of_when_they_are_malformed) {

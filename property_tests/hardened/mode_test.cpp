@@ -5,6 +5,7 @@
 #include <random>
 #include <thread>
 
+#include "hardened/fixed.h"
 #include "hardened/hardened_mode.h"
 #include "property_tests/hardened/reports.h"
 #include "property_tests/hardened/span.h"
@@ -123,7 +124,7 @@ TEST_F(HardenedModeLife, of_a_mapping_of_its_own_is_at_the_end_that_the_settings
   own.where = BlockPlace::Where::kLarge;
   std::byte* const end = own.start + own.bytes;
   for (auto const& [side, client] : {std::pair{GuardSide::kRight, end - 48}, {GuardSide::kLeft, own.start}}) {
-    guard_side = side;
+    fixed.guard_side = side;
     span.set(2, 0);
     EXPECT_EQ(HardenedMode::arm(own, {.bytes = 40}, true), client);
     EXPECT_EQ(span.facts(2).left, side == GuardSide::kLeft);
@@ -131,7 +132,7 @@ TEST_F(HardenedModeLife, of_a_mapping_of_its_own_is_at_the_end_that_the_settings
     EXPECT_EQ(arm({.bytes = 40}).unchecked(), own.start + kHeaderBytes);
     EXPECT_FALSE(span.facts(2).left);
   }
-  guard_side = GuardSide::kRight;
+  fixed.guard_side = GuardSide::kRight;
 }
 
 // Once there was a second thread, every change of a record is one that another could have made first.
@@ -373,15 +374,15 @@ TEST_F(HardenedModeLife, goes_on_where_it_stands_with_another_size) {
 }
 
 TEST_F(HardenedModeLife, ends_with_a_fill_that_its_record_tells) {
-  fill_one_in = 1;
+  fixed.fill_one_in = 1;
   EXPECT_TRUE(admit(arm({.bytes = 40})));
   EXPECT_NE(span.word(2) & Facts::kWhole, 0u);
   own_state = 0x9e3779b97f4a7c15;  // the next draw is not the one in a million
-  fill_one_in = 1u << 20;
+  fixed.fill_one_in = 1u << 20;
   EXPECT_TRUE(admit(arm({.bytes = 40})));
   EXPECT_EQ(span.word(2) & Facts::kWhole, 0u);
   EXPECT_TRUE(span.is_sound(2));
-  fill_one_in = 1;
+  fixed.fill_one_in = 1;
 }
 
 }  // namespace

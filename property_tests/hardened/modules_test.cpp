@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "hardened/fixed.h"
 #include "property_tests/hardened/made_file.h"
 #include "property_tests/hardened/reports.h"
 
@@ -76,7 +77,7 @@ TEST(HardenedModules, are_unknown_where_no_file_is_mapped) {
 }
 
 TEST(HardenedModules, linked_into_the_program_are_no_library_of_their_own) {
-  EXPECT_FALSE(is_in_own_library(reinterpret_cast<void const*>(&start_modules)));
+  EXPECT_FALSE(is_in_own_library(reinterpret_cast<void const*>(&write_code_address)));
   EXPECT_FALSE(is_in_own_library(nullptr));
 }
 
@@ -236,20 +237,20 @@ class HardenedModulesNamed : public ::testing::Test {
 
 TEST_F(HardenedModulesNamed, tell_the_function_too_while_that_is_asked_for) {
   EXPECT_EQ(told_of_second(CodeAddress::kExact), "+0x1110");
-  start_modules(true);
+  fixed.symbolize = true;
   EXPECT_EQ(told_of_second(CodeAddress::kExact), "+0x1110 in two+0x0");
   EXPECT_EQ(told_of_second(CodeAddress::kReturn), "+0x1110 in one+0x10");
   remove_file();
   EXPECT_EQ(told_of_second(CodeAddress::kExact), " (deleted)+0x1110") << "a file that cannot be opened";
-  start_modules(false);
+  fixed.symbolize = false;
 }
 
 TEST_F(HardenedModulesNamed, leave_no_file_open) {
-  start_modules(true);
+  fixed.symbolize = true;
   auto const before = open_files();
   for (int i = 0; i < 3; ++i) told_of_second(CodeAddress::kExact);
   EXPECT_EQ(open_files(), before);
-  start_modules(false);
+  fixed.symbolize = false;
 }
 
 TEST_F(HardenedModulesNamed, are_told_without_standard_input_as_well) {

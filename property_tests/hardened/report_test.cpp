@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "hardened/failure.h"
+#include "hardened/fixed.h"
 #include "hardened/stacks.h"
 #include "property_tests/hardened/made_file.h"
 #include "property_tests/hardened/reports.h"
@@ -359,6 +360,27 @@ TEST(HardenedReportForms, are_written_where_and_as_the_settings_say) {
   report(evidence);
   report(evidence);
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), text + text) << "where the file cannot be opened";
+}
+
+// Slashes in front lead to the same file.
+TEST(HardenedReportForms, are_written_to_the_path_that_was_given_at_the_start_however_long_it_is) {
+  static int elsewhere;
+  MadeFile const file("report", "");
+  std::string path(kPathBytes - 1 - file.path().size(), '/');
+  path += file.path();
+  {
+    Reports reports(ReportFormat::kText, path.c_str());
+    path.back() = '!';
+    report({ErrorKind::kInvalidFree, "free()", &elsewhere});
+  }
+  std::string const text = content_of(file);
+  EXPECT_EQ(text.find("hakmem: invalid-free: "), 0u);
+  path.back() = file.path().back();
+  Reports reports(ReportFormat::kText, (path + "longer").c_str());
+  ::testing::internal::CaptureStderr();
+  report({ErrorKind::kInvalidFree, "free()", &elsewhere});
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), text) << "a path that no file can have";
+  EXPECT_EQ(content_of(file), text);
 }
 
 }  // namespace

@@ -14,8 +14,8 @@
 
 namespace hakmem::hardened {
 
-// Runs body() in a child, where what cannot be undone is done: secrets that were drawn are sealed. `told` matches what
-// it writes to standard error.
+// Runs body() in a child, where what cannot be undone is done: secrets are drawn, or what is fixed is sealed. `told`
+// matches what it writes to standard error.
 template <class Body>
 void run_in_child(Body body, char const* told = "") {
   EXPECT_EXIT(

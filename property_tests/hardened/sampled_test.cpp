@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "hardened/fixed.h"
 #include "hardened/sampled_fast_mode.h"
 #include "property_tests/hardened/reports.h"
 #include "property_tests/hardened/span.h"
@@ -51,7 +52,7 @@ TEST(HardenedSample, has_the_seed_the_side_the_stacks_and_the_reports_that_the_s
         SampledFastMode::configure(settings);
         report({ErrorKind::kBrokenHeap});
         EXPECT_EQ(secrets.link_key, 9817491932198370423u);
-        EXPECT_EQ(guard_side, GuardSide::kLeft);
+        EXPECT_EQ(fixed.guard_side, GuardSide::kLeft);
         std::uintptr_t frame[2] = {0, 0x1111};
         note_entry(frame);
         EXPECT_NE(remember_stack(), 0u);
@@ -127,6 +128,20 @@ TEST(HardenedSample, has_faults_watched_and_nothing_else_has) {
     SampledFastMode::watch(find);
     EXPECT_TRUE(faults_are_watched());
   });
+}
+
+TEST(HardenedSample, has_its_settings_sealed_and_nothing_else_has) {
+  run_in_child([] {
+    SampledFastMode::seal();
+    sample_one_in(10);
+  });
+  auto const write = [] {
+    std::signal(SIGSEGV, SIG_DFL);
+    sample_one_in(10);
+    SampledFastMode::seal();
+    fixed.sample_in = 0;
+  };
+  EXPECT_EXIT(write(), ::testing::KilledBySignal(SIGSEGV), "");
 }
 
 TEST(HardenedSample, has_blocks_that_are_treated_as_those_of_the_checked_build) {

@@ -75,6 +75,7 @@ class HeapDamage : public ::testing::Test {
   Heap* heap = nullptr;
   std::vector<void*> blocks;
 };
+// The mode has no part in what is damaged, but that metadata may lie out of line, as they do for the probe.
 using TinyBuilds = ::testing::Types<Build<FastMode, TinyGeometry>, Build<ProbeMode, TinyGeometry>>;
 TYPED_TEST_SUITE(HeapDamage, TinyBuilds, BuildName);
 

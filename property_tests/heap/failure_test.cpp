@@ -20,10 +20,12 @@ class Scenario {
   static constexpr unsigned kCount = 6;
 
   // Runs scenario `number` under `plan` and checks all that must hold after it. Returns how many
-  // calls could have failed.
+  // calls could have failed, the same in each run.
   static std::uint64_t run(unsigned number, FaultPlan plan) {
+    hardened::own_state = 0;
     FaultyLinux::reset(plan);
     Scenario scenario;
+    scenario.allocator_->configure(without_quarantine());
     scenario.attach();
     scenario.perform(number);
     std::uint64_t const calls = FaultyLinux::calls();
@@ -127,14 +129,18 @@ class Scenario {
 
 template <class B>
 class HeapFailure : public ::testing::Test {};
-using FailingBuilds = ::testing::Types<Build<FastMode, DefaultGeometry>, Build<ProbeMode, DefaultGeometry>>;
+using FailingBuilds = ::testing::Types<Build<ProbeMode, TinyGeometry>, Build<FastMode, DefaultGeometry>,
+                                       Build<HardenedMode, DefaultGeometry>>;
 TYPED_TEST_SUITE(HeapFailure, FailingBuilds, BuildName);
 
 TYPED_TEST(HeapFailure, of_any_call_leaves_the_heap_and_every_block_intact) {
   // One thread: the thread sanitizer has little to see.
   constexpr unsigned kStride = kThreadSanitizer ? 4 : 1;
+  // Where large blocks are not kept for reuse every run maps and fills a hundred megabytes: there, what follows from
+  // the errno is seen on the tiny geometry.
+  constexpr bool kSlow = !TypeParam::Mode::kTrustsClient && !kTiny<TypeParam>;
   std::vector<int> const codes =
-      kSanitized ? std::vector<int>{ENOMEM} : std::vector<int>{ENOMEM, EINVAL, EAGAIN, EPERM, EFAULT};
+      kSanitized || kSlow ? std::vector<int>{ENOMEM} : std::vector<int>{ENOMEM, EINVAL, EAGAIN, EPERM, EFAULT};
   for (unsigned number = 0; number < Scenario<TypeParam>::kCount; ++number) {
     auto const calls = static_cast<unsigned>(Scenario<TypeParam>::run(number, {}));
     ASSERT_TRUE(calls > 0 && calls <= kNamedCalls)

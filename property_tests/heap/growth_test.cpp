@@ -9,6 +9,7 @@
 namespace hakmem::testing {
 namespace {
 
+// The fast build alone: slabs and pages are counted exactly, and what the checked one adds to blocks takes some.
 using B = Build<FastMode, DefaultGeometry>;
 using G = DefaultGeometry;
 

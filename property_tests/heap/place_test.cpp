@@ -55,6 +55,7 @@ template <class B>
 using HeapPlaceFast = HeapPlace<B>;
 using FastBuilds = ::testing::Types<Build<FastMode, TinyGeometry>, Build<FastMode, DefaultGeometry>>;
 TYPED_TEST_SUITE(HeapPlaceFast, FastBuilds, BuildName);
+// Not the checked build: whether a block has guards and grows where it stands is what the test says.
 template <class B>
 using HeapPlaceProbe = HeapPlace<B>;
 using ProbeBuilds = ::testing::Types<Build<ProbeMode, TinyGeometry>, Build<ProbeMode, DefaultGeometry>>;

@@ -1,5 +1,5 @@
 // Random walks over every operation of an allocator, checked against the shadow model: invariants
-// A1, A2 and A3 for both modes and both geometries. Several heaps are driven by one thread, so
+// A1, A2 and A3 for both builds and both geometries. Several heaps are driven by one thread, so
 // remote frees, parking, adoption and scavenging are part of every walk.
 #include <gtest/gtest.h>
 
@@ -24,6 +24,8 @@ class Walk {
     settings.prefault = static_cast<PrefaultPolicy>(seed % 5);
     settings.huge = static_cast<HugePolicy>(seed / 2 % 3);
     settings.large_cache_bytes = random_.below(32) * kMiB;
+    settings.quarantine_bytes = seed % 3 * 64 * kKiB;
+    settings.seed = seed + 1;
     allocator.configure(settings);
     for (Heap*& heap : heaps_) heap = allocator.attach();
   }

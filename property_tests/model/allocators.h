@@ -1,5 +1,5 @@
-// What it owns: the allocators that tests run on - both modes, both geometries - and what every
-// test of a whole allocator ends with.
+// What it owns: the allocators that tests run on - both builds, and on the tiny geometry the mode that proves that
+// the layers ask for everything - and what every test of a whole allocator ends with.
 // Thread-safety: FaultyLinux is shared by the process, so one allocator on it lives at a time.
 #pragma once
 
@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <type_traits>
 
 #include "core/api/allocator.h"
+#include "hardened/hardened_mode.h"
 #include "property_tests/faulty_os.h"
 #include "property_tests/model/probe_mode.h"
 
@@ -25,10 +27,22 @@ struct Build {
 };
 
 using AllBuilds = ::testing::Types<Build<FastMode, TinyGeometry>, Build<ProbeMode, TinyGeometry>,
-                                   Build<FastMode, DefaultGeometry>, Build<ProbeMode, DefaultGeometry>>;
+                                   Build<FastMode, DefaultGeometry>, Build<HardenedMode, DefaultGeometry>>;
 
 template <class B>
 inline constexpr bool kTiny = std::is_same_v<typename B::G, TinyGeometry>;
+
+// The blocks that a heap holds back from reuse once it released some, where its quarantine has no bytes.
+template <class Mode>
+inline constexpr unsigned kResting = std::is_empty_v<typename Mode::ReuseGate> ? 0 : 1;
+
+// For tests that count what comes back. The same in each run.
+inline Settings without_quarantine() {
+  Settings settings;
+  settings.quarantine_bytes = 0;
+  settings.seed = 1;
+  return settings;
+}
 
 struct BuildName {
   template <class B>
@@ -48,12 +62,29 @@ template <class A>
   return ::testing::AssertionSuccess();
 }
 
-// After every block was released and every heap detached, trimming leaves descriptors only.
-template <class A>
-::testing::AssertionResult all_given_back(A& allocator) {
-  allocator.trim(A::unattached());
+// After every block was released: what is left rests in quarantines, and keeps a SuperSlab each at most.
+template <class Mode, class Os, class Sync, class G>
+::testing::AssertionResult all_released(Allocator<Mode, Os, Sync, G>& allocator) {
+  Statistics const now = allocator.statistics();
+  std::size_t const bound = hardened::fixed.quarantine_bytes;
+  std::uint64_t const most_blocks = kResting<Mode> * now.heaps_now * (bound == 0 ? 1 : hardened::Quarantine::kBlocks);
+  std::uint64_t const most_bytes = kResting<Mode> * now.heaps_now * (bound + G::kMediumMax);
+  if (now.small_blocks_now > most_blocks || now.small_bytes_now > most_bytes)
+    return ::testing::AssertionFailure() << now.small_blocks_now << " blocks of " << now.small_bytes_now << " bytes";
+  if (now.large_blocks_now != 0) return ::testing::AssertionFailure() << now.large_blocks_now << " large blocks";
+  if (now.super_slabs_now > now.small_blocks_now)
+    return ::testing::AssertionFailure() << now.super_slabs_now << " SuperSlabs for " << now.small_blocks_now;
+  return ::testing::AssertionSuccess();
+}
+
+// After every heap was detached as well, trimming leaves descriptors and what rests.
+template <class Mode, class Os, class Sync, class G>
+::testing::AssertionResult all_given_back(Allocator<Mode, Os, Sync, G>& allocator) {
+  allocator.trim(allocator.unattached());
+  if (auto const released = all_released(allocator); !released) return released;
   auto const books = allocator.global().space.ledger();
-  if (books.held_bytes != 0) return ::testing::AssertionFailure() << books.held_bytes << " bytes are still held";
+  if (books.held_bytes != allocator.statistics().super_slabs_now * G::kSuperSlabBytes)
+    return ::testing::AssertionFailure() << books.held_bytes << " bytes are still held";
   return nothing_leaked(allocator);
 }
 

@@ -99,7 +99,9 @@ struct ProbeMode {
   }
   static bool sweep(BlockPlace const& place) noexcept { return place.record != damaged.load(); }
   static void entered(void*) noexcept {}
+  static Numbered<CheckTime> check_time() noexcept { return {}; }
   static void watch(BlockPlace (*)(void const*)) noexcept {}
+  static void seal() noexcept {}
 
   // Whether blocks get guard pages and may change their size where they stand; for a test to set.
   static inline std::atomic<bool> guards{false}, resizes{false};

@@ -39,6 +39,7 @@ struct SampleMode : FastMode {
   }
   static void entered(void*) noexcept {}
   static void watch(BlockPlace (*)(void const*)) noexcept {}
+  static void seal() noexcept {}
 
   static inline bool sampling = true, affords = true, admits = true;
   static inline std::uint32_t pass = 0;    // allocations that pass before one is chosen, each time or on average

@@ -21,7 +21,7 @@ void start_mode(std::size_t quarantine_bytes) {
     return true;
   }();
   static_cast<void>(started);
-  hardened::quarantine_bytes = quarantine_bytes;
+  hardened::fixed.quarantine_bytes = quarantine_bytes;
 }
 
 }  // namespace
