@@ -99,7 +99,7 @@ class HeapFork : public ::testing::Test {
   std::atomic<bool> stop{false};
 };
 using ForkedBuilds =
-    ::testing::Types<Build<FastMode, DefaultGeometry, Linux>, Build<HardenedMode, DefaultGeometry, Linux>>;
+    ::testing::Types<Build<FastMode, DefaultGeometry, Linux>, Build<ThreadedMode, DefaultGeometry, Linux>>;
 TYPED_TEST_SUITE(HeapFork, ForkedBuilds, BuildName);
 
 TYPED_TEST(HeapFork, the_child_has_a_whole_heap_whatever_the_threads_of_the_parent_were_doing) {

@@ -49,7 +49,7 @@ class HeapThreads : public ::testing::Test {
   std::atomic<unsigned> broken{0};
 };
 using ThreadedBuilds =
-    ::testing::Types<Build<FastMode, DefaultGeometry, Linux>, Build<HardenedMode, DefaultGeometry, Linux>,
+    ::testing::Types<Build<FastMode, DefaultGeometry, Linux>, Build<ThreadedMode, DefaultGeometry, Linux>,
                      Build<FastMode, TinyGeometry, Linux>>;
 TYPED_TEST_SUITE(HeapThreads, ThreadedBuilds, BuildName);
 

@@ -9,11 +9,17 @@
 #include <cstdint>
 #include <cstring>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "property_tests/model/allocators.h"
+#include "property_tests/model/build_kind.h"
 
 namespace hakmem::testing {
+
+// What checks its client where threads are real. The checked build looks at neighbours that other threads write, and
+// believes only what stays the same: the thread sanitizer would report each look.
+using ThreadedMode = std::conditional_t<kThreadSanitizer, ProbeMode, HardenedMode>;
 
 // At both ends of a block: its size and a key made of its address.
 struct Seal {
