@@ -46,6 +46,8 @@ TEST(FuzzRegression, a_block_is_not_asked_about_while_another_thread_frees_it) {
   replay("schedule", "a_block_is_not_asked_about_while_another_thread_frees_it");
 }
 
+TEST(FuzzRegression, a_byte_behind_a_block_without_slack) { replay("misuse", "a_byte_behind_a_block_without_slack"); }
+
 TEST(FuzzModel, a_call_made_a_record_is_the_same_call_again) {
   for (std::size_t bytes = 0; bytes < 6 * kMiB; bytes += 1 + bytes / 64) {
     EXPECT_EQ(to_code(decode(encode_malloc(3, 63, bytes))), to_code(Malloc{.thread = 3, .slot = 63, .bytes = bytes}));

@@ -98,11 +98,10 @@ struct HardenedMode {
 
   static void configure(Settings const& settings) noexcept;
 
-  // Header, or for aligned blocks a header that ends on the alignment; never less than 17 bytes, so
-  // that the smallest blocks have slack, and above kSlackless there is always some.
+  // Header, or for aligned blocks a header that ends on the alignment, and at least one byte of slack: the first one
+  // behind the client's is never a neighbour's, whose state says whether it is looked at.
   static constexpr std::size_t padded_bytes(std::size_t request, std::size_t alignment) noexcept {
-    std::size_t const slack = request == 0 || request > kSlackless ? 1 : 0;
-    return request + alignment + slack;
+    return request + alignment + 1;
   }
   static void set_report_callback(ReportCallback callback, void* context) noexcept {
     hardened::set_report_callback(callback, context);
@@ -185,8 +184,6 @@ struct HardenedMode {
   static void seal() noexcept;
 
  private:
-  static constexpr std::size_t kSlackless = 32 * kKiB;
-
   // Nothing is wrong with the block, nor with what the client says of it.
   [[gnu::always_inline]] static bool is_sound_release(BlockPlace const& place, ClientPtr pointer, Claim const& claim,
                                                       std::uint64_t word) noexcept {

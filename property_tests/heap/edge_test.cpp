@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "property_tests/hardened/reports.h"
 #include "property_tests/kernel_view.h"
 #include "property_tests/model/allocators.h"
 #include "property_tests/model/build_kind.h"
@@ -234,6 +235,28 @@ TEST(ProbeSeam, every_block_is_armed_and_disarmed_and_a_second_release_is_refuse
   EXPECT_EQ(ProbeMode::refused.load(), refused + 1);
   EXPECT_TRUE(allocator->validate(heap));
   allocator->release(heap, other);
+}
+
+// Of every size up to a page, then of some, and for the alignments that a span serves.
+TEST(HeapSlack, the_byte_behind_a_block_of_any_size_is_looked_at_when_it_is_freed) {
+  using Alloc = Build<HardenedMode, DefaultGeometry>::Alloc;
+  FaultyLinux::reset();
+  auto const subject = std::make_unique<Alloc>();
+  subject->configure(without_quarantine());
+  auto* const heap = subject->attach();
+  hardened::Reports reports;
+  for (std::size_t alignment = kMinAlignment; alignment <= 4 * kKiB; alignment *= 4) {
+    for (std::size_t bytes = 0; bytes <= DefaultGeometry::kMediumMax / 2; bytes += 1 + bytes / 4096 * (bytes / 8)) {
+      auto* const block = static_cast<unsigned char*>(subject->allocate_aligned(heap, bytes, alignment));
+      ASSERT_NE(block, nullptr);
+      block[bytes] ^= 0x55;
+      subject->release(heap, block);
+      auto const made = reports.taken();
+      ASSERT_EQ(made.size(), 1u) << bytes << " bytes aligned to " << alignment;
+      ASSERT_EQ(made[0].kind, "overflow") << bytes << " bytes aligned to " << alignment;
+    }
+  }
+  subject->detach(heap);
 }
 
 }  // namespace
