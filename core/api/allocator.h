@@ -62,11 +62,6 @@ class Allocator {
     return Heap::try_release(heap, address);
   }
 
-  // What comes next: a block of another heap; false: call release(), which takes any.
-  [[gnu::always_inline]] static bool try_send_home(Heap* heap, void* address) noexcept {
-    return Heap::try_send_home(heap, address);
-  }
-
   // A block of at least `bytes`. Null: no memory, or more than kMaxRequest. Domain: attached.
   void* allocate(Heap* heap, std::size_t bytes, AllocationKind kind = AllocationKind::kMalloc) noexcept {
     bool zeroed = false;

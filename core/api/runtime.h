@@ -87,7 +87,7 @@ class Runtime {
   // another thread allocated, then everything else.
   template <AllocationKind kind>
   [[gnu::noinline]] static void release_missed(void* block) noexcept {
-    if (Core::try_send_home(heap_, block)) [[likely]]
+    if (Heap::try_send_home(heap_, block)) [[likely]]
       return;
     release_other<kind>(block);
   }

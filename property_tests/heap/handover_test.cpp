@@ -115,7 +115,7 @@ TYPED_TEST(HeapHandover, a_block_of_another_heap_is_sent_home_without_a_look_at_
     for (std::size_t bytes = 1; bytes <= TypeParam::G::kClassMax; bytes += 1 + bytes / 8)
       blocks.push_back(allocator.allocate(owner, bytes));
     auto const sent = std::count_if(blocks.begin(), blocks.end(),
-                                    [other](void* block) { return Alloc::try_send_home(other, block); });
+                                    [other](void* block) { return Alloc::Heap::try_send_home(other, block); });
     EXPECT_GT(sent, static_cast<std::ptrdiff_t>(blocks.size() / 2));
     other->tidy();
     owner->drain_inbox();
@@ -141,10 +141,10 @@ TYPED_TEST(HeapHandover, what_is_not_known_at_a_glance_is_not_sent_home) {
     ASSERT_EQ(lies_behind(), has_longer_spans);
     void* const block = allocator.allocate(owner, 100);
     std::uint64_t const held = this->statistics(owner).small_blocks_now;
-    EXPECT_FALSE(Alloc::try_send_home(other, nullptr));
-    EXPECT_FALSE(Alloc::try_send_home(other, large));
-    EXPECT_FALSE(Alloc::try_send_home(other, behind));
-    EXPECT_FALSE(Alloc::try_send_home(Alloc::unattached(), block));
+    EXPECT_FALSE(Alloc::Heap::try_send_home(other, nullptr));
+    EXPECT_FALSE(Alloc::Heap::try_send_home(other, large));
+    EXPECT_FALSE(Alloc::Heap::try_send_home(other, behind));
+    EXPECT_FALSE(Alloc::Heap::try_send_home(Alloc::unattached(), block));
     other->tidy();
     owner->drain_inbox();
     EXPECT_EQ(this->statistics(owner).small_blocks_now, held);
