@@ -50,19 +50,15 @@ class Watch {
   std::uint64_t const word_;
 };
 
-// Was it the block before this one that ran over? Its slack says so, or that the damage begins where
-// it ends and does not reach the block behind.
-Damage overrun_of_previous(BlockPlace const& place, HeaderDamage const* header) noexcept {
+// Was it the block before this one that ran over? Its slack says so.
+Damage overrun_of_previous(BlockPlace const& place) noexcept {
   if (place.first) return {};
   BlockPlace const before = place.previous();
   Watch const watch(before);
   if (watch.facts().state != BlockState::kLive) return {};
   Layout const layout = layout_of(before, watch.facts());
   std::byte const* const facing = std::max(layout.slack, layout.end - std::ptrdiff_t{kFacingBytes});
-  if (!header && holds_pattern(facing, layout.end)) return {};
-  Damage damage = changed(ErrorKind::kOverflow, before, watch.word(), facing, layout.end);
-  if (header && layout.slack == layout.end && header->first == 0 && header->last + 1 < kHeaderBytes)
-    damage = {true, ErrorKind::kOverflow, before, watch.word(), place.start, header->last + 1};
+  Damage const damage = changed(ErrorKind::kOverflow, before, watch.word(), facing, layout.end);
   return watch.stayed() ? damage : Damage{};
 }
 
@@ -95,8 +91,7 @@ Damage look_at_live(BlockPlace const& place, std::uint64_t record) noexcept {
     return damage;
   if (!layout.has_header()) return {};
   HeaderDamage const header = compare_header(layout.header, Header::of_live(record, layout.header));
-  bool const reached = header.found() && layout.header == layout.start;
-  if (Damage const damage = overrun_of_previous(place, reached ? &header : nullptr); damage.found) return damage;
+  if (Damage const damage = overrun_of_previous(place); damage.found) return damage;
   if (header.found())
     return {true, ErrorKind::kUnderflow, place, record, layout.header + header.first, header.last - header.first + 1};
   if (Damage const damage = changed(ErrorKind::kUnderflow, place, record, layout.start, layout.header); damage.found)
@@ -112,7 +107,7 @@ Damage look_at_free(BlockPlace const& place, std::uint64_t record) noexcept {
   if (!inside.found && !whole) inside = changed(ErrorKind::kUseAfterFree, place, record, end - kFilledEnd, end);
   if (inside.found) return inside;
   if (Header::load(place.start).seal == Header::seal_of_free(place.start)) return {};
-  if (Damage const damage = overrun_of_previous(place, nullptr); damage.found) return damage;
+  if (Damage const damage = overrun_of_previous(place); damage.found) return damage;
   return {true, ErrorKind::kUnderflow, place, record, place.start + 8, 8};
 }
 

@@ -5,6 +5,7 @@
 // Thread-safety: written by one thread, before the first allocation; read by all.
 #pragma once
 
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 
@@ -26,7 +27,6 @@ struct StackStore;
 
 // At least a page of any supported machine, so that it can be protected by itself.
 inline constexpr std::size_t kFixedBytes = 64 * kKiB;
-inline constexpr std::size_t kPathBytes = 4096;  // of the longest path that can be opened, with its end
 
 struct alignas(kFixedBytes) Fixed {
   Secrets secrets{};
@@ -48,7 +48,7 @@ struct alignas(kFixedBytes) Fixed {
   Numbered<ErrorAction> on_error{};
   ReportFormat report_format = ReportFormat::kText;
   bool symbolize = false;
-  char report_file[kPathBytes]{};  // empty: standard error
+  char report_file[PATH_MAX]{};  // empty: standard error
 };
 inline constinit Fixed fixed;
 inline constexpr Secrets& secrets = fixed.secrets;

@@ -278,7 +278,7 @@ void start_reports(Settings const& settings) noexcept {
   fixed.symbolize = settings.symbolize;
   // Copied, for the environment can be written to. What is longer cannot be opened either.
   std::string_view const file = settings.report_file ? settings.report_file : "";
-  std::size_t const length = file.size() < kPathBytes ? file.size() : 0;
+  std::size_t const length = file.size() < sizeof fixed.report_file ? file.size() : 0;
   std::memcpy(fixed.report_file, file.data(), length);
   fixed.report_file[length] = '\0';
 }

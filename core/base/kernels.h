@@ -160,11 +160,11 @@ constexpr unsigned batch_size(Word mapped) noexcept {
   return batch < 16 ? static_cast<unsigned>(batch) : 16;
 }
 
-// Slabs to populate at once ahead of use by a heap that holds `super_slabs`: none below eight of
-// them, where a stretch would weigh more than it saves, then 1, 2, 4, 8.
+// Slabs to populate at once ahead of use by a heap that holds `super_slabs`: none below 32 of them,
+// where what nobody uses in the end would weigh more than the faults that it saves, then 4, then 8.
 constexpr unsigned ahead_slabs(Word super_slabs) noexcept {
-  Word const stretch = std::bit_floor(super_slabs) / 8;
-  return stretch < 8 ? static_cast<unsigned>(stretch) : 8;
+  if (super_slabs < 32) return 0;
+  return super_slabs < 64 ? 4 : 8;
 }
 
 }  // namespace hakmem::kernels

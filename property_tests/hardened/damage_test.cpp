@@ -32,8 +32,6 @@ std::optional<Blame> blame_of_live(Span& span, std::size_t index, std::byte cons
     Layout const before = span.layout(index - 1);
     if (lies(at, std::max(before.slack, before.end - std::ptrdiff_t{kFacingBytes}), before.end))
       return Blame{ErrorKind::kOverflow, index - 1, at};
-    // Right behind the last byte of a block without slack, where the header of this one begins.
-    if (at == before.slack && at == mine.header) return Blame{ErrorKind::kOverflow, index - 1, at};
   }
   if (lies(at, mine.start, mine.client)) return Blame{ErrorKind::kUnderflow, index, at};
   std::byte* const end = mine.end;
@@ -78,7 +76,7 @@ void fill_at_random(Span& span, std::mt19937& random) {
   for (std::size_t index = 0; index < Span::kBlocks; ++index) {
     std::size_t const alignment = std::size_t{16} << (random() % 6 < 4 ? 0 : random() % 3);
     std::size_t const room = span.block_bytes - alignment;
-    std::size_t const slack = random() % 2 ? random() % 20 : random() % (room + 1);
+    std::size_t const slack = 1 + (random() % 2 ? random() % 20 : random() % room);
     switch (index == 2 ? 0 : random() % 6) {
       case 0:
       case 1:
@@ -142,10 +140,10 @@ TEST(HardenedDamage, is_found_where_and_only_where_a_block_is_not_sound) {
 }
 
 TEST(HardenedDamage, by_running_over_the_end_is_blamed_on_the_block_that_did_it_from_both_sides) {
-  for (std::size_t slack = 0; slack <= 40; ++slack) {
+  for (std::size_t slack = 1; slack <= 40; ++slack) {
     for (std::size_t length = 1; length < slack + 16; ++length) {
       Span span;
-      for (std::size_t index = 0; index < Span::kBlocks; ++index) span.make_live(index, Span::kBytes - 16);
+      for (std::size_t index = 0; index < Span::kBlocks; ++index) span.make_live(index, Span::kBytes - 17);
       span.make_live(1, Span::kBytes - 16 - slack);
       std::byte* const from = span.layout(1).slack;
       std::memset(from, 0x44, length);
@@ -154,7 +152,7 @@ TEST(HardenedDamage, by_running_over_the_end_is_blamed_on_the_block_that_did_it_
       EXPECT_EQ(own.kind, ErrorKind::kOverflow);
       EXPECT_EQ(own.place.start, span.place(1).start);
       EXPECT_EQ(own.address, from);
-      EXPECT_EQ(own.bytes, slack == 0 ? length : std::min(length, slack));
+      EXPECT_EQ(own.bytes, std::min(length, slack));
       Damage const seen_behind = span.damage(2);
       std::size_t const unseen = slack > 16 ? slack - 16 : 0;
       ASSERT_EQ(seen_behind.found, length > unseen) << slack << ' ' << length;
@@ -168,9 +166,9 @@ TEST(HardenedDamage, by_running_over_the_end_is_blamed_on_the_block_that_did_it_
 
 TEST(HardenedDamage, of_a_whole_header_is_an_underflow_of_its_own_block) {
   Span span;
-  for (std::size_t index = 0; index < Span::kBlocks; ++index) span.make_live(index, Span::kBytes - 16);
+  for (std::size_t index = 0; index < Span::kBlocks; ++index) span.make_live(index, Span::kBytes - 17);
   for (unsigned first = 0; first < kHeaderBytes; ++first) {
-    span.make_live(2, Span::kBytes - 16);
+    span.make_live(2, Span::kBytes - 17);
     for (unsigned i = first; i < kHeaderBytes; ++i) span.layout(2).header[i] ^= std::byte{0xff};
     expect_blamed(span, 2, Blame{ErrorKind::kUnderflow, 2, span.layout(2).header + first, kHeaderBytes - first});
   }

@@ -366,7 +366,7 @@ TEST(HardenedReportForms, are_written_where_and_as_the_settings_say) {
 TEST(HardenedReportForms, are_written_to_the_path_that_was_given_at_the_start_however_long_it_is) {
   static int elsewhere;
   MadeFile const file("report", "");
-  std::string path(kPathBytes - 1 - file.path().size(), '/');
+  std::string path(PATH_MAX - 1 - file.path().size(), '/');
   path += file.path();
   {
     Reports reports(ReportFormat::kText, path.c_str());
