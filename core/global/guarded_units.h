@@ -83,13 +83,13 @@ class GuardedUnits {
 
   static bool fits(std::size_t bytes) noexcept { return bytes < G::kSuperSlabBytes / 2 - Os::page_bytes(); }
 
-  // Gives a block of block->bytes its place, its margin and its guard. False: no memory. Domain: fits.
-  bool place(AddressSpace<C>& space, LargeBlock* block) noexcept {
+  // Gives a block of block->bytes its place, its margin and its guard; without memory, none. Domain: fits.
+  void place(AddressSpace<C>& space, LargeBlock* block) noexcept {
     std::size_t const page = Os::page_bytes();
     Unit* unit = nullptr;
     while (!(unit = take_place(block, page))) {
       Unit* const fresh = make(space);
-      if (!fresh) return false;
+      if (!fresh) return;
       Unit* full = nullptr;
       {
         Locked guard(lock_);
@@ -100,7 +100,6 @@ class GuardedUnits {
     install_guard<Os>(block->start() + block->bytes, page);
     if (Os::guards_split()) note_splits(space, unit);
     unit->set_tenant(block, block);
-    return true;
   }
 
   // The block's place is nobody's from now on.

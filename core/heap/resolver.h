@@ -110,15 +110,16 @@ class Resolver {
     return place;
   }
 
+  // Where the client is not trusted, the first block of a span lies at its start.
   template <class Act>
   [[gnu::always_inline]] static bool with_block_in(SuperSlab<C>* super, void const* address, Act act) noexcept {
+    static_assert(!C::Mode::kTrustsClient && !C::Mode::kMetadataInBand);
     auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
     Slab<C>* const slab = super->slab(static_cast<unsigned>(offset >> G::kSlabShift));
     Slab<C>* const head = slab->head();
     if (head->block_bytes == 0) return false;
-    std::size_t const first = std::size_t{head->index} * G::kSlabBytes + head->first_offset();
-    if (offset < first) return false;
-    kernels::Word const number = kernels::block_index(offset - first, kReciprocals[head->size_class]);
+    std::size_t const start = std::size_t{head->index} * G::kSlabBytes;
+    kernels::Word const number = kernels::block_index(offset - start, kReciprocals[head->size_class]);
     if (number >= head->capacity) return false;
     act(place_of(head, static_cast<unsigned>(number)));
     return true;

@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <map>
 #include <set>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "hardened/hardened_mode.h"
 #include "property_tests/global/global_fixture.h"
+#include "property_tests/kernel_view.h"
 
 namespace hakmem::testing {
 namespace {
@@ -179,6 +181,23 @@ TEST(SuperSlabGuards, take_no_more_mappings_than_they_may_and_give_them_back) {
   Os::set_mappings(0, 2);
   EXPECT_TRUE(global->space.may_split()) << "none is counted any more";
   EXPECT_EQ(Os::violation(), "");
+}
+
+// --- graves -----------------------------------------------------------------------------------------
+
+TEST(Graves, hold_no_memory) {
+  reset_system<FaultyLinux>();
+  auto const global = std::make_unique<Global<GlobalTest<FaultyLinux, ProbeMode>::C>>();
+  constexpr std::size_t kBytes = 3 * kMiB;
+  LargeBlock* const block = global->large.allocate_guarded(global->space, kBytes);
+  ASSERT_NE(block, nullptr);
+  std::byte* const start = block->start();
+  std::memset(start, 1, kBytes);
+  EXPECT_EQ(kernel_resident_bytes(start, kBytes), kBytes);
+  global->large.release(global->space, block, 0);
+  EXPECT_EQ(kernel_mapped_bytes(start, kBytes), kBytes);
+  EXPECT_EQ(kernel_resident_bytes(start, kBytes), 0u);
+  global->large.purge(global->space, 0, 0, ~0u);
 }
 
 // --- units ------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // The pool of SuperSlabs: growth in batches, warm before cold, purge by age, release beyond a bound.
 #include <algorithm>
+#include <cstring>
 #include <set>
 #include <vector>
 
@@ -249,6 +250,19 @@ TEST(SuperSlabPool, holds_pages_while_warm_and_none_when_cold) {
   EXPECT_EQ(kernel_resident_bytes(super->base, G::kSuperSlabBytes), G::kSuperSlabBytes);
   global->pool.purge(global->space, 1, 0, 99, 99);
   EXPECT_EQ(kernel_resident_bytes(super->base, G::kSuperSlabBytes), 0u);
+}
+
+TEST(SuperSlabPool, holds_no_records_of_blocks_when_cold) {
+  reset_system<FaultyLinux>();
+  using C = GlobalTest<FaultyLinux, ProbeMode>::C;
+  auto const global = std::make_unique<Global<C>>();
+  auto* const super = global->pool.map_new(global->space);
+  std::size_t const bytes = kernels::align_up(super->storage.kRecordBytes, FaultyLinux::page_bytes());
+  std::memset(static_cast<void*>(super->storage.records), 1, super->storage.kRecordBytes);
+  EXPECT_EQ(kernel_resident_bytes(super->storage.records, bytes), bytes);
+  global->pool.put_back(super, 0);
+  global->pool.purge(global->space, 1, 0, 99, 99);
+  EXPECT_EQ(kernel_resident_bytes(super->storage.records, bytes), 0u);
 }
 
 }  // namespace
