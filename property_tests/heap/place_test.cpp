@@ -272,6 +272,7 @@ TYPED_TEST(HeapPlaceProbe, every_address_of_a_span_leads_to_the_block_that_cover
 
 TYPED_TEST(HeapPlaceProbe, an_address_between_two_super_slabs_leads_to_the_nearest_block_that_was_handed_out) {
   using G = typename TypeParam::G;
+  auto const& registry = this->subject->global().space.registry();
   std::map<std::byte*, std::pair<std::byte*, std::byte*>> slabs;  // the blocks of each that lie first and last
   auto const expect = [&](std::byte* from, std::byte* block) {
     for (std::size_t const offset : {std::size_t{0}, G::kSlabBytes / 4, G::kSlabBytes / 2 - 1}) {
@@ -281,7 +282,7 @@ TYPED_TEST(HeapPlaceProbe, an_address_between_two_super_slabs_leads_to_the_neare
     }
   };
   std::vector<void*> blocks;
-  unsigned in_front = 0, behind = 0;
+  unsigned in_front = 0, behind = 0, none_behind = 0;
   while (in_front < 50 || behind < 5) {
     ASSERT_LT(this->subject->statistics().super_slabs_now, 20u);
     blocks.push_back(this->subject->allocate(this->heap, G::kSmallMax / 32));
@@ -298,11 +299,16 @@ TYPED_TEST(HeapPlaceProbe, an_address_between_two_super_slabs_leads_to_the_neare
       expect(guard, last);
     }
     if (slab == base && !slabs.contains(guard - G::kSlabBytes)) expect(guard, nullptr);
-    if (slab == base && this->subject->global().space.registry().find(base - 1).super_slab()) {
+    if (!registry.find(guard + G::kSlabBytes).super_slab()) {
+      ++none_behind;
+      expect(guard + G::kSlabBytes / 2, nullptr);
+    }
+    if (slab == base && registry.find(base - 1).super_slab()) {
       ++behind;
       expect(base - G::kSlabBytes / 2, first);
     }
   }
+  EXPECT_GT(none_behind, 0u);
   for (void* block : blocks) this->subject->release(this->heap, block);
 }
 
