@@ -247,7 +247,9 @@ TYPED_TEST(GuardedUnitsOn, use_no_place_twice_while_it_has_a_grave) {
     LargeBlock* const block = this->allocate(100 + i * 40);
     ASSERT_NE(block, nullptr);
     auto const [place, fresh] = released.try_emplace(block->start(), i);
-    if (!fresh) EXPECT_GE(i - std::exchange(place->second, i), kGraves);
+    if (!fresh) {
+      EXPECT_GE(i - std::exchange(place->second, i), kGraves);
+    }
     this->release(block);
   }
 }

@@ -209,16 +209,20 @@ TYPED_TEST(HeapPlaceProbe, what_is_no_block_has_no_size_and_is_not_reallocated) 
   }
 }
 
-TYPED_TEST(HeapPlaceProbe, a_slab_that_never_held_a_block_has_none_and_takes_none_back) {
+TYPED_TEST(HeapPlaceProbe, an_address_that_no_block_covers_leads_to_none_and_takes_none_back) {
   using G = typename TypeParam::G;
   void* const block = this->subject->allocate(this->heap, 100);
-  auto const base = reinterpret_cast<std::uintptr_t>(block) & ~std::uintptr_t{G::kSuperSlabMask};
-  void* const unused = reinterpret_cast<void*>(base + G::kSuperSlabBytes - G::kSlabBytes + 64);
-  EXPECT_EQ(this->subject->find(unused).where, BlockPlace::Where::kBetween);
-  std::uint64_t const refused = ProbeMode::refused, held = this->subject->statistics(this->heap).small_blocks_now;
-  this->subject->release(this->heap, unused);
-  EXPECT_EQ(ProbeMode::refused, refused + 1);
-  EXPECT_EQ(this->subject->statistics(this->heap).small_blocks_now, held);
+  auto* const slab = this->heap->slab_of(this->subject->global().space.registry(), block)->head();
+  std::byte* const base = slab->start() - slab->index * G::kSlabBytes;
+  std::byte* const never_used = base + G::kSuperSlabBytes - G::kSlabBytes + 64;
+  std::byte* const behind_the_last = slab->start() + slab->slabs * G::kSlabBytes - 16;
+  for (std::byte* const address : {never_used, behind_the_last}) {
+    EXPECT_EQ(this->subject->find(address).where, BlockPlace::Where::kBetween);
+    std::uint64_t const refused = ProbeMode::refused, held = this->subject->statistics(this->heap).small_blocks_now;
+    this->subject->release(this->heap, address);
+    EXPECT_EQ(ProbeMode::refused, refused + 1);
+    EXPECT_EQ(this->subject->statistics(this->heap).small_blocks_now, held);
+  }
   this->subject->release(this->heap, block);
 }
 

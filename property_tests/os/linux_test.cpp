@@ -229,6 +229,18 @@ TEST(OsLinux, mappings_are_counted_as_the_kernel_lists_them) {
   EXPECT_GE(Linux::mappings(), before + 2);
 }
 
+TEST(OsLinux, the_clock_tells_the_milliseconds_of_the_kernel) {
+  auto const kernel_ms = [] {
+    timespec now{};
+    EXPECT_EQ(::clock_gettime(CLOCK_MONOTONIC_COARSE, &now), 0);
+    return static_cast<std::uint64_t>(std::chrono::milliseconds(std::chrono::seconds(now.tv_sec)).count() +
+                                      now.tv_nsec / 1'000'000);
+  };
+  std::uint64_t const before = kernel_ms(), told = Linux::now_ms(), after = kernel_ms();
+  EXPECT_LE(before, told);
+  EXPECT_LE(told, after);
+}
+
 TEST(OsLinux, the_clock_goes_forward) {
   std::uint64_t const start = Linux::now_ms();
   ::usleep(30'000);
