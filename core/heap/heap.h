@@ -98,7 +98,10 @@ class alignas(128) Heap {
 
   // Null: no memory. `zeroed`: the block is known to read as zero.
   void* allocate(std::size_t size, bool& zeroed) noexcept;
-  // After pop() found nothing in `dry`, the active slab for `size`.
+  // After pop() found nothing in `dry`, the active slab for its class: a block of the next slab that has room.
+  // Null: there is none, or another source comes first. Domain: nothing is sampled.
+  void* allocate_where_room(Slab<C>* dry) noexcept;
+  // The same from any source; `dry` was the active slab for `size`.
   void* allocate_after_miss(std::size_t size, Slab<C>* dry) noexcept;
   void* allocate_aligned(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
   // Where the mode samples: whether the allocation that begins is chosen; asked before each one off the
@@ -187,6 +190,7 @@ class alignas(128) Heap {
       return count;
     }
   };
+  static constexpr auto kDirectStarts = kernels::direct_starts<G>();
   struct Span {
     SuperSlab<C>* super = nullptr;
     unsigned first = 0;
@@ -215,7 +219,8 @@ class alignas(128) Heap {
   void decide(Bin& bin, std::uint32_t count) noexcept;
   void* hand_out(Bin& bin, void* first, std::uint32_t behind, bool& zeroed) noexcept;
   void choose_freed(Slab<C>* slab) noexcept;
-  void activate(unsigned index, Slab<C>* slab) noexcept;
+  std::uint32_t reuse(Bin& bin) noexcept;
+  void activate(Bin& bin, Slab<C>* slab, std::uint32_t listed) noexcept;
   void set_active(unsigned index, Slab<C>* slab) noexcept;
   void change_state(Slab<C>* slab) noexcept;
   void retire_empty_actives() noexcept;

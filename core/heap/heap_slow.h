@@ -19,6 +19,13 @@ void* Heap<C>::allocate(std::size_t size, bool& zeroed) noexcept {
 }
 
 template <class C>
+[[gnu::always_inline]] inline void* Heap<C>::allocate_where_room(Slab<C>* dry) noexcept {
+  if (dry->state != SlabState::kActive || !inbox_.empty()) return nullptr;
+  Bin& bin = bins_[dry->size_class];
+  return reuse(bin) != 0 ? pop(bin.active) : nullptr;
+}
+
+template <class C>
 void* Heap<C>::allocate_after_miss(std::size_t size, Slab<C>* dry) noexcept {
   bool zeroed = false;
   return refill(dry == &no_slab ? kernels::class_of_size<G>(size) : dry->size_class, zeroed);
@@ -52,11 +59,7 @@ void* Heap<C>::refill(unsigned index, bool& zeroed) noexcept {
     if (Block<C>* const block = pop(bin.active)) return block;
     if (bin.undecided != 0) return nullptr;
   }
-  if (Slab<C>* const partial = bin.partial.pop_front()) {
-    std::uint32_t const listed = partial->carved - partial->used();
-    activate(index, partial);
-    return hand_out(bin, pop(partial), listed - 1, zeroed);
-  }
+  if (std::uint32_t const listed = reuse(bin)) return hand_out(bin, pop(bin.active), listed - 1, zeroed);
   if (!bin.growing) {
     unsigned const count = kernels::slabs_of_class<G>(index);
     Span const span = take_span(count, 1, false);
@@ -64,7 +67,7 @@ void* Heap<C>::refill(unsigned index, bool& zeroed) noexcept {
     if (bin.active != &no_slab) populate_ahead(span, count);
     bin.growing = make_span(span, count, kernels::size_of_class<G>(index), index);
   }
-  if (bin.active != bin.growing) activate(index, bin.growing);
+  if (bin.active != bin.growing) activate(bin, bin.growing, bin.growing->carved - bin.growing->used());
   if (Block<C>* const block = pop(bin.active)) return block;
   return carve(bin.active, zeroed);
 }
@@ -95,20 +98,29 @@ void* Heap<C>::carve(Slab<C>* slab, bool& zeroed) noexcept {
   return hand_out(bin, block, slab->carved - before - 1u, zeroed);
 }
 
-// Makes a slab that is in no queue the one that malloc takes from; the one before has no free
-// block left and waits for some to come back.
+// Makes the slab that waited longest of those with room the active one; how many blocks it has, 0: none waits.
 template <class C>
-void Heap<C>::activate(unsigned index, Slab<C>* slab) noexcept {
-  if (Slab<C>* const before = bins_[index].active; before != &no_slab) {
+[[gnu::always_inline]] inline std::uint32_t Heap<C>::reuse(Bin& bin) noexcept {
+  Slab<C>* const slab = bin.partial.pop_front();
+  if (!slab) return 0;
+  std::uint32_t const listed = slab->carved - slab->countdown;
+  activate(bin, slab, listed);
+  return listed;
+}
+
+// Makes a slab that is in no queue and has `listed` free blocks the one that malloc takes from; the one
+// before has none left and waits for some to come back.
+template <class C>
+[[gnu::always_inline]] inline void Heap<C>::activate(Bin& bin, Slab<C>* slab, std::uint32_t listed) noexcept {
+  if (Slab<C>* const before = bin.active; before != &no_slab) {
     INVARIANT(before->free == nullptr);
     before->state = SlabState::kFull;
     before->countdown = before->regain();
   }
-  std::uint32_t const used = slab->used();
-  handed_out_.add_alone(slab->carved - used);
+  handed_out_.add_alone(listed);
   slab->state = SlabState::kActive;
   slab->countdown = Slab<C>::kUncounted;
-  set_active(index, slab);
+  set_active(slab->size_class, slab);
 }
 
 template <class C>
@@ -132,10 +144,8 @@ void* Heap<C>::allocate_single(std::size_t size, std::size_t alignment, bool& ze
 template <class C>
 void Heap<C>::set_active(unsigned index, Slab<C>* slab) noexcept {
   bins_[index].active = slab;
-  std::size_t const size = kernels::size_of_class<G>(index);
-  if (size > G::kDirectMax) return;
-  std::size_t const below = index == 0 ? 0 : kernels::size_of_class<G>(index - 1) / G::kQuantum + 1;
-  for (std::size_t entry = below; entry <= size / G::kQuantum; ++entry) direct_[entry] = slab;
+  if (index + 1 >= kDirectStarts.size()) return;
+  for (unsigned entry = kDirectStarts[index]; entry < kDirectStarts[index + 1]; ++entry) direct_[entry] = slab;
 }
 
 // --- release -----------------------------------------------------------------------------------
@@ -175,22 +185,24 @@ void Heap<C>::drain_inbox() noexcept {
   }
 }
 
-// Who owns the slab is read again: the fast path of free keeps nothing in registers for this.
+// Who owns the slab is read again: the fast path of free keeps nothing in registers for this. What comes
+// often is told apart first: a full slab has room again.
 template <class C>
 [[gnu::noinline]] void Heap<C>::counted_down(Slab<C>* slab) noexcept {
-  slab->owner()->change_state(slab);
+  Heap* const owner = slab->owner();
+  std::uint32_t const used = slab->used();
+  if (slab->state != SlabState::kFull || used == 0) [[unlikely]]
+    return owner->change_state(slab);
+  slab->state = SlabState::kPartial;
+  slab->countdown = used;
+  owner->bins_[slab->size_class].partial.push_back(slab);
 }
 
 template <class C>
 void Heap<C>::change_state(Slab<C>* slab) noexcept {
   switch (slab->state) {
-    case SlabState::kFull: {
-      std::uint32_t const used = slab->used();
-      if (used == 0) return retire_span(slab);
-      slab->state = SlabState::kPartial;
-      slab->countdown = used;
-      return bins_[slab->size_class].partial.push_back(slab);
-    }
+    case SlabState::kFull:
+      return retire_span(slab);
     case SlabState::kPartial:
       bins_[slab->size_class].partial.remove(slab);
       return retire_span(slab);

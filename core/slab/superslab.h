@@ -90,6 +90,11 @@ struct SuperSlab {
       base_ = reinterpret_cast<std::byte*>(bits & ~std::uintptr_t{G::kSuperSlabMask});
       offset_ = (bits >> (G::kSlabShift - log2_exact(kSlabTitleBytes))) & (G::kTitlesBytes - kSlabTitleBytes);
     }
+    explicit InBand(Slab<C> const* slab) noexcept {
+      auto const bits = reinterpret_cast<std::uintptr_t>(slab);
+      base_ = reinterpret_cast<std::byte*>(bits & ~std::uintptr_t{G::kSuperSlabMask});
+      offset_ = (bits & G::kSuperSlabMask) / (kSlabMetaBytes / kSlabTitleBytes);
+    }
     SlabTitle<C>* title() const noexcept { return reinterpret_cast<SlabTitle<C>*>(base_ + offset_ + G::kWindowsBytes); }
     Slab<C>* slab() const noexcept {
       return reinterpret_cast<Slab<C>*>(base_ + offset_ * (kSlabMetaBytes / kSlabTitleBytes));
@@ -171,6 +176,8 @@ struct SuperSlab {
 
 template <class C>
 Heap<C>* Slab<C>::owner() const noexcept {
+  if constexpr (SuperSlab<C>::kInBand)
+    return typename SuperSlab<C>::InBand(this).title()->owner.load(std::memory_order_relaxed);
   return super->title(index).owner.load(std::memory_order_relaxed);
 }
 
