@@ -48,12 +48,6 @@ class Allocator {
     return heap->active_slab(bytes);
   }
   [[gnu::always_inline]] static void* pop(Slab* slab) noexcept { return Heap::pop(slab); }
-  // Behind them: a block where the class has room. Null: use allocate_after_miss().
-  static void* allocate_where_room(Heap* heap, Slab* dry) noexcept {
-    if constexpr (Mode::kSamples)
-      if (Mode::samples()) return nullptr;
-    return heap->allocate_where_room(dry);
-  }
   // Domain: attached.
   void* allocate_after_miss(Heap* heap, std::size_t bytes, Slab* dry,
                             [[maybe_unused]] AllocationKind kind = AllocationKind::kMalloc) noexcept {

@@ -121,7 +121,7 @@ struct Entry {
   // The rest of malloc, but null leaves errno alone: the caller decides what comes next.
   static void* allocate(std::size_t bytes, Slab* dry, AllocationKind kind) noexcept {
     if (dry)
-      if (void* const block = Core::allocate_where_room(Runtime::heap(), dry)) [[likely]]
+      if (void* const block = Runtime::heap()->allocate_where_room(dry)) [[likely]]
         return block;
     bool const missed = dry && Runtime::heap()->attached();
     return served(bytes, [=](Heap* heap) {

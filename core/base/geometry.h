@@ -32,18 +32,18 @@ constexpr unsigned log2_exact(std::size_t value) noexcept {
 
 // The sizes that a geometry chooses; everything else follows from them (see `Geometry`).
 struct DefaultShape {
-  static constexpr std::size_t kSlabBytes = 64 * kKiB;
-  static constexpr unsigned kSlabsPerSuperSlab = 32;
+  static constexpr std::size_t kSlabBytes = 128 * kKiB;
+  static constexpr unsigned kSlabsPerSuperSlab = 16;
   // Size classes: multiples of the quantum, then kStepsPerDoubling between powers of two.
   static constexpr std::size_t kQuantum = 16;
   static constexpr unsigned kStepsPerDoubling = 8;
-  static constexpr std::size_t kSmallMax = 8 * kKiB;    // one slab holds several blocks
+  static constexpr std::size_t kSmallMax = 16 * kKiB;   // one slab holds eight blocks
   static constexpr std::size_t kClassMax = 64 * kKiB;   // a span of slabs holds several blocks
   static constexpr std::size_t kMediumMax = 1 * kMiB;   // a span of slabs holds one block
   static constexpr std::size_t kDirectMax = 2 * kKiB;   // found without computing the class
   static constexpr std::size_t kCarveBytes = 4 * kKiB;  // carved at once: how far the heap runs ahead of use
   static constexpr std::size_t kOutboxBytes = 16 * kKiB;  // freed for one other heap before they are sent
-  static constexpr unsigned kColours = 8;
+  static constexpr unsigned kColours = 16;
 };
 
 // A heap that is full, empty, parked or adopted within twenty operations: two classes, four to

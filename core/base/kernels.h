@@ -5,7 +5,6 @@
 // Thread-safety: pure functions.
 #pragma once
 
-#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -75,17 +74,6 @@ constexpr Word size_of_class(unsigned index) noexcept {
   unsigned const above = index - G::kLinearClasses;
   Word const base = Word{G::kLinearMax} << (above / G::kStepsPerDoubling);
   return base + (Word{above % G::kStepsPerDoubling} + 1) * (base >> G::kStepShift);
-}
-
-// Sizes up to kDirectMax, in units of the quantum, are entries of one table: where those of each class
-// begin, and behind the last class where they end.
-template <class G>
-constexpr auto direct_starts() noexcept {
-  std::array<std::uint8_t, class_of_size<G>(G::kDirectMax) + 2> starts{};
-  static_assert(G::kDirectEntries <= 0xff);
-  for (unsigned index = 1; index < starts.size(); ++index)
-    starts[index] = static_cast<std::uint8_t>(size_of_class<G>(index - 1) / G::kQuantum + 1);
-  return starts;
 }
 
 // Slabs in a span of this class: enough for eight blocks.
@@ -173,10 +161,10 @@ constexpr unsigned batch_size(Word mapped) noexcept {
 }
 
 // Slabs to populate at once ahead of use by a heap that holds `super_slabs`: none below 32 of them,
-// where what nobody uses in the end would weigh more than the faults that it saves, then 4, then 8.
+// where what nobody uses in the end would weigh more than the faults that it saves, then 2, then 4.
 constexpr unsigned ahead_slabs(Word super_slabs) noexcept {
   if (super_slabs < 32) return 0;
-  return super_slabs < 64 ? 4 : 8;
+  return super_slabs < 64 ? 2 : 4;
 }
 
 }  // namespace hakmem::kernels

@@ -12,6 +12,7 @@
 // Thread-safety: as above.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -99,7 +100,7 @@ class alignas(128) Heap {
   // Null: no memory. `zeroed`: the block is known to read as zero.
   void* allocate(std::size_t size, bool& zeroed) noexcept;
   // After pop() found nothing in `dry`, the active slab for its class: a block of the next slab that has room.
-  // Null: there is none, or another source comes first. Domain: nothing is sampled.
+  // Null: there is none, or another source comes first.
   void* allocate_where_room(Slab<C>* dry) noexcept;
   // The same from any source; `dry` was the active slab for `size`.
   void* allocate_after_miss(std::size_t size, Slab<C>* dry) noexcept;
@@ -190,7 +191,15 @@ class alignas(128) Heap {
       return count;
     }
   };
-  static constexpr auto kDirectStarts = kernels::direct_starts<G>();
+  // Where the entries of `direct_` for each class of direct sizes begin, and behind the last class where they end.
+  static constexpr auto kDirectStarts = [] {
+    std::array<std::uint8_t, kernels::class_of_size<G>(G::kDirectMax) + 2> starts{};
+    static_assert(G::kDirectEntries <= 0xff);
+    for (unsigned index = 1; index < starts.size(); ++index)
+      starts[index] = static_cast<std::uint8_t>(kernels::size_of_class<G>(index - 1) / G::kQuantum + 1);
+    return starts;
+  }();
+
   struct Span {
     SuperSlab<C>* super = nullptr;
     unsigned first = 0;

@@ -20,6 +20,8 @@ void* Heap<C>::allocate(std::size_t size, bool& zeroed) noexcept {
 
 template <class C>
 [[gnu::always_inline]] inline void* Heap<C>::allocate_where_room(Slab<C>* dry) noexcept {
+  if constexpr (C::Mode::kSamples)
+    if (C::Mode::samples()) return nullptr;
   if (dry->state != SlabState::kActive || !inbox_.empty()) return nullptr;
   Bin& bin = bins_[dry->size_class];
   return reuse(bin) != 0 ? pop(bin.active) : nullptr;

@@ -61,7 +61,7 @@ TYPED_TEST(SuperSlabPoolOn, grows_by_1_2_4_to_16_aligned_registered_and_free) {
     while (auto* const super = this->pool().take_pooled(this->space())) {
       ASSERT_TRUE(kernels::is_aligned(reinterpret_cast<std::uintptr_t>(super->base), this->kBytes));
       ASSERT_EQ(this->registered(super), super);
-      ASSERT_EQ(super->slabs.load(), (SlabSets{~0u, 0}.word()));
+      ASSERT_EQ(super->slabs.load(), (SlabSets{DefaultGeometry::kAllSlabs, 0}.word()));
       bases.insert(super->base);
     }
   }

@@ -212,7 +212,7 @@ void read_before_start() {
 }
 
 // Where SuperSlabs end, in the checked build. All blocks stay live.
-constexpr std::uintptr_t kSlabBytes = 64 << 10, kSuperSlabBytes = 2 << 20;
+constexpr std::uintptr_t kSlabBytes = 128 << 10, kSuperSlabBytes = 2 << 20;
 char* super_slab_of(char* block) {
   return reinterpret_cast<char*>(reinterpret_cast<std::uintptr_t>(block) & -kSuperSlabBytes);
 }
