@@ -41,7 +41,6 @@ KERNEL(Word, kReservedBytes) { return G::kReservedBytes; }
 KERNEL(Word, kSlabMetaSize) { return kSlabMetaBytes; }
 KERNEL(Word, kSlabTitleSize) { return kSlabTitleBytes; }
 KERNEL(unsigned, kClassCount) { return G::kClassCount; }
-KERNEL(unsigned, kSlabCount) { return G::kSlabsPerSuperSlab; }
 KERNEL(unsigned, kNoRun) { return kernels::kNoRun; }
 
 KERNEL(bool, is_power_of_two, Word value) { return kernels::is_power_of_two(value); }
