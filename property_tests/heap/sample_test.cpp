@@ -50,7 +50,8 @@ class HeapSample : public ::testing::Test {
   // As the exported malloc: from the list, or off the fast path.
   void* allocate_fast(std::size_t bytes) {
     auto* const slab = Alloc::active_slab(heap, bytes);
-    void* const block = Alloc::pop(slab);
+    if (void* const block = Alloc::pop(slab)) return block;
+    void* const block = heap->allocate_where_room(slab);
     return block ? block : subject->allocate_after_miss(heap, bytes, slab);
   }
   void* allocate(std::size_t bytes, bool fast) {
