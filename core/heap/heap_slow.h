@@ -105,6 +105,7 @@ template <class C>
 [[gnu::always_inline]] inline std::uint32_t Heap<C>::reuse(Bin& bin) noexcept {
   Slab<C>* const slab = bin.partial.pop_front();
   if (!slab) return 0;
+  INVARIANT(slab->state == SlabState::kPartial);
   std::uint32_t const listed = slab->carved - slab->countdown;
   activate(bin, slab, listed);
   return listed;
@@ -203,11 +204,10 @@ template <class C>
 template <class C>
 void Heap<C>::change_state(Slab<C>* slab) noexcept {
   switch (slab->state) {
-    case SlabState::kFull:
-      return retire_span(slab);
     case SlabState::kPartial:
       bins_[slab->size_class].partial.remove(slab);
       return retire_span(slab);
+    case SlabState::kFull:
     case SlabState::kSingle:
       return retire_span(slab);
     case SlabState::kActive:

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <chrono>
+#include <vector>
 
 #include "property_tests/heap/traffic.h"
 #include "property_tests/model/build_kind.h"

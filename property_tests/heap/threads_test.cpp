@@ -2,6 +2,8 @@
 // and R2, bounds of memory).
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "property_tests/heap/traffic.h"
 #include "property_tests/model/build_kind.h"
 #include "property_tests/model/rss.h"
