@@ -219,6 +219,23 @@ TYPED_TEST(HeapSample, is_empty_where_the_mode_has_none) {
   EXPECT_EQ(this->guarded() + this->forgone(), 0u);
 }
 
+TYPED_TEST(HeapSample, closes_the_short_way_to_slabs_with_room) {
+  for (bool const samples : {false, true}) {
+    this->begin(1'000'000, true, samples);
+    while (this->blocks.size() < 3 * TestFixture::Geo::kSlabBytes / 100) this->allocate(100, false);
+    for (std::size_t i = 0; i < this->blocks.size() / 3; ++i) {  // every other one, so that no slab is empty
+      this->subject->release(this->heap, this->blocks[i]);
+      this->blocks.erase(this->blocks.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    auto* const dry = TestFixture::Alloc::active_slab(this->heap, 100);
+    while (void* const block = TestFixture::Alloc::pop(dry)) this->blocks.push_back(block);
+    void* const block = this->heap->allocate_where_room(dry);
+    EXPECT_EQ(block == nullptr, samples);
+    if (block) this->blocks.push_back(block);
+    this->end();
+  }
+}
+
 TYPED_TEST(HeapSample, takes_part_in_what_another_thread_freed_last) {
   for (std::uint32_t const pass : {0u, 1u, 2u, 5u}) {
     this->begin(pass);
