@@ -17,8 +17,6 @@ class HeapReuse : public ::testing::Test {
   using G = typename B::G;
   using Slab = typename Alloc::Slab;
   static constexpr std::size_t kBytes = G::kQuantum;
-  // A sixteenth of a slab's blocks; of few, one.
-  static constexpr std::size_t kFewest = G::kSlabBytes / kBytes < 16 ? 1 : G::kSlabBytes / kBytes / 16;
 
   HeapReuse() {
     FaultyLinux::reset();
@@ -37,9 +35,10 @@ class HeapReuse : public ::testing::Test {
   Slab* slab_of(void* block) { return Alloc::Heap::slab_of(subject->global().space.registry(), block); }
   void keep(void* block) { held[slab_of(block)].push_back(block); }
 
-  // Fills so many slabs, and gives all blocks of the first ones but one back, or `most` of each, in this order: the
-  // slabs that have room.
-  std::vector<Slab*> make_room(unsigned filled, unsigned with_room, std::size_t most = ~std::size_t{0}) {
+  // Fills so many slabs, and gives blocks of the first ones back, in this order: the slabs that have room. All blocks
+  // but one, or as few as make a slab wait for its turn.
+  enum class Room { kMost, kLeast };
+  std::vector<Slab*> make_room(unsigned filled, unsigned with_room, Room room = Room::kMost) {
     std::vector<Slab*> slabs;
     while (held.size() < filled) {
       void* const block = subject->allocate(heap, kBytes);
@@ -48,7 +47,7 @@ class HeapReuse : public ::testing::Test {
     }
     slabs.resize(with_room);
     for (Slab* slab : slabs)
-      for (std::size_t left = most; left > 0 && held[slab].size() > 1; --left) {
+      for (std::size_t left = room == Room::kLeast ? slab->regain() : held[slab].size() - 1; left > 0; --left) {
         subject->release(heap, held[slab].back());
         held[slab].pop_back();
       }
@@ -98,8 +97,8 @@ TYPED_TEST(HeapReuse, takes_the_slab_that_waited_longest_and_then_no_other) {
 }
 
 TYPED_TEST(HeapReuse, takes_a_slab_with_no_more_room_than_it_must_have) {
-  auto* const slab = this->make_room(3, 1, this->kFewest)[0];
-  EXPECT_EQ(slab->listed(), this->kFewest);
+  auto* const slab = this->make_room(3, 1, TestFixture::Room::kLeast)[0];
+  EXPECT_EQ(slab->listed(), slab->regain());
   void* const block = this->heap->allocate_where_room(this->active());
   ASSERT_NE(block, nullptr);
   this->keep(block);
