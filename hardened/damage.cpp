@@ -71,14 +71,14 @@ Damage overrun_into_next(BlockPlace const& place, std::uint64_t record) noexcept
   Facts const facts = watch.facts();
   Damage damage;
   if (facts.state == BlockState::kLive && facts.alignment == kMinAlignment) {
-    HeaderDamage const header = compare_header(behind.start, Header::of_live(watch.word(), behind.start));
+    HeaderDamage const header = compare_header(behind.start, Header::of(watch.word(), behind.start));
     // Only the far end changed: that is the next block's own underflow.
     if (header.found() && header.first < kHeaderBytes / 2)
       damage = {true, ErrorKind::kOverflow, place, record, behind.start + header.first, header.last - header.first + 1};
   } else if (facts.state == BlockState::kLive) {
     damage = changed(ErrorKind::kOverflow, place, record, behind.start, behind.start + kHeaderBytes);
   } else if (facts.state == BlockState::kFree &&
-             Header::load(behind.start).seal != Header::seal_of_free(behind.start)) {
+             Header::load_seal(behind.start) != Header::of(watch.word(), behind.start).seal) {
     damage = {true, ErrorKind::kOverflow, place, record, behind.start, kHeaderBytes};
   }
   return watch.stayed() ? damage : Damage{};
@@ -90,7 +90,7 @@ Damage look_at_live(BlockPlace const& place, std::uint64_t record) noexcept {
   if (Damage const damage = changed(ErrorKind::kOverflow, place, record, layout.slack, layout.end); damage.found)
     return damage;
   if (!layout.has_header()) return {};
-  HeaderDamage const header = compare_header(layout.header, Header::of_live(record, layout.header));
+  HeaderDamage const header = compare_header(layout.header, Header::of(record, layout.header));
   if (Damage const damage = overrun_of_previous(place); damage.found) return damage;
   if (header.found())
     return {true, ErrorKind::kUnderflow, place, record, layout.header + header.first, header.last - header.first + 1};
@@ -106,7 +106,7 @@ Damage look_at_free(BlockPlace const& place, std::uint64_t record) noexcept {
   Damage inside = changed(ErrorKind::kUseAfterFree, place, record, from, whole ? end : from + kFilledEnd);
   if (!inside.found && !whole) inside = changed(ErrorKind::kUseAfterFree, place, record, end - kFilledEnd, end);
   if (inside.found) return inside;
-  if (Header::load(place.start).seal == Header::seal_of_free(place.start)) return {};
+  if (Header::load_seal(place.start) == Header::of(record, place.start).seal) return {};
   if (Damage const damage = overrun_of_previous(place); damage.found) return damage;
   return {true, ErrorKind::kUnderflow, place, record, place.start + 8, 8};
 }
@@ -139,7 +139,7 @@ Damage damage_of_free(BlockPlace const& place, std::uint64_t record) noexcept {
 void enclose(BlockPlace place, std::uint64_t record) noexcept {
   Layout const layout = layout_of(place, Facts::from(record));
   fill_pattern(layout.start, layout.header);
-  if (layout.has_header()) Header::of_live(record, layout.header).store(layout.header);
+  if (layout.has_header()) Header::of(record, layout.header).store(layout.header);
   fill_pattern(layout.slack, layout.end);
   if (place.tail) fill_pattern(layout.end, layout.end + kTailBytes);
 }

@@ -1,14 +1,9 @@
 #include "hardened/entropy.h"
 
-#include <atomic>
-
 #include "core/os/linux.h"
 
 namespace hakmem::hardened {
 namespace {
-
-// protocol: counts threads; relaxed, for nothing else is published.
-constinit std::atomic<std::uint32_t> threads{0};
 
 // One step of splitmix64 (Steele, Lea, Flood 2014): any state is a good one.
 std::uint64_t split_mix(std::uint64_t& state) noexcept {
@@ -26,9 +21,7 @@ void start_entropy(std::uint64_t seed) noexcept {
   for (std::uint64_t& key : secrets.seal_keys) key = (seed == 0 ? Linux::entropy() : 0) ^ split_mix(state);
   secrets.link_key = split_mix(state);
   secrets.random_key = split_mix(state);
-  secrets.pattern = static_cast<unsigned char>(0x81 + split_mix(state) % 0x7c);
+  secrets.set_pattern(static_cast<unsigned char>(0x81 + split_mix(state) % 0x7c));
 }
-
-std::uint32_t number_thread() noexcept { return own_number = threads.fetch_add(1, std::memory_order_relaxed) + 1; }
 
 }  // namespace hakmem::hardened

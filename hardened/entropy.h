@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "hardened/fixed.h"
+#include "hardened/own_thread.h"
 
 namespace hakmem::hardened {
 
@@ -19,27 +20,21 @@ inline std::uint64_t mix(std::uint64_t left, std::uint64_t right) noexcept {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-// Of the calling thread: its number, 0 before it asked; the state of its random numbers, likewise.
-inline constinit thread_local std::uint32_t own_number = 0;
-inline constinit thread_local std::uint64_t own_state = 0;
-std::uint32_t number_thread() noexcept;
+// Two streams of random numbers, each with a state in `own`: what a state starts from is mixed with this.
+inline constexpr std::uint64_t kOwnStream = 0xd6e8feb86659fd93, kLeavingStream = 0x9fb21c651e98df25;
 
-// Threads in the order in which they first called, from 1.
-inline std::uint32_t thread_number() noexcept { return own_number != 0 ? own_number : number_thread(); }
-
-inline std::uint64_t next_random() noexcept {
-  std::uint64_t state = own_state;
+// A linear congruential step, with the constants of Knuth's MMIX: of the result, the upper half counts.
+[[gnu::always_inline]] inline std::uint64_t next_random(std::uint64_t& state, std::uint64_t stream) noexcept {
   if (state == 0) [[unlikely]]
-    state = mix(secrets.random_key ^ thread_number(), 0xd6e8feb86659fd93) | 1;
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return own_state = state;
+    state = mix(secrets.random_key ^ thread_number(), stream);
+  return state = state * 6364136223846793005u + 1442695040888963407u;
 }
+inline std::uint64_t next_random() noexcept { return next_random(own.random, kOwnStream); }
 
 // 0 <= result < bound.
-inline std::uint32_t random_below(std::uint32_t bound) noexcept {
-  return static_cast<std::uint32_t>(((next_random() >> 32) * bound) >> 32);
+[[gnu::always_inline]] inline std::uint32_t below(std::uint32_t bound, std::uint64_t random) noexcept {
+  return static_cast<std::uint32_t>((random >> 32) * bound >> 32);
 }
+inline std::uint32_t random_below(std::uint32_t bound) noexcept { return below(bound, next_random()); }
 
 }  // namespace hakmem::hardened

@@ -8,12 +8,11 @@
 namespace hakmem::hardened {
 namespace {
 
-constexpr std::uint64_t kBillion = 1'000'000'000;
+constexpr std::uint32_t kBillion = 1'000'000'000;
 
-// protocol: written by start_failures(), while no other thread allocates; `active` last.
+// protocol: written by start_failures(), while no other thread allocates; `there_is_a_plan` last.
 constinit FailurePlan current;
 constinit char token[kTokenBytes];
-constinit std::atomic<bool> active{false};
 // protocol: any thread adds; the result of the addition numbers the request, nothing else is ordered.
 constinit std::atomic<std::uint64_t> requests{0};
 constinit std::atomic<std::uint64_t> refused{0};
@@ -131,19 +130,19 @@ void write_plan(Text& out, FailurePlan const& plan) noexcept {
 }
 
 void start_failures(FailurePlan plan) noexcept {
-  active.store(false, std::memory_order_release);
-  if (plan.kind == FailurePlan::Kind::kRate && plan.seed == 0) plan.seed = next_random() % kBillion + 1;
+  there_is_a_plan.store(false, std::memory_order_release);
+  if (plan.kind == FailurePlan::Kind::kRate && plan.seed == 0) plan.seed = random_below(kBillion) + 1;
   current = plan;
   requests.store(0, std::memory_order_relaxed);
   refused.store(0, std::memory_order_relaxed);
   Text text(token, kTokenBytes - 1);
   if (plan.kind != FailurePlan::Kind::kNone) write_plan(text << "HAKMEM_FAIL=", plan);
   token[text.size()] = '\0';
-  active.store(plan.kind != FailurePlan::Kind::kNone, std::memory_order_release);
+  there_is_a_plan.store(plan.kind != FailurePlan::Kind::kNone, std::memory_order_release);
 }
 
 bool refuses(std::size_t bytes) noexcept {
-  if (!active.load(std::memory_order_acquire) || bytes < current.least) [[likely]]
+  if (!there_is_a_plan.load(std::memory_order_acquire) || bytes < current.least) [[likely]]
     return false;
   std::uint64_t const number = requests.fetch_add(1, std::memory_order_relaxed) + 1;
   if (!takes(current, number)) return false;

@@ -9,6 +9,7 @@
 // Thread-safety: refuses() any thread; start and stop while no other thread allocates.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -32,6 +33,11 @@ void write_plan(Text& out, FailurePlan const& plan) noexcept;
 
 // Counts requests from 1 again. kNone: nothing is refused.
 void start_failures(FailurePlan plan) noexcept;
+
+// protocol: written by start_failures(), while no other thread allocates, last.
+inline constinit std::atomic<bool> there_is_a_plan{false};
+// Whether requests are counted at all.
+inline bool failures_planned() noexcept { return there_is_a_plan.load(std::memory_order_acquire); }
 
 // Counts a request; true: refuse it.
 bool refuses(std::size_t bytes) noexcept;

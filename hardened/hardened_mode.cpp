@@ -124,11 +124,12 @@ bool hardened::chosen_for_guards() noexcept {
 }
 
 void HardenedMode::configure(Settings const& settings) noexcept {
+  fixed.stretch = fastest_stretch_code();
   start_entropy(settings.seed);
   start_stacks(settings.stack_depth);
   start_reports(settings);
-  fixed.quarantine_bytes = settings.quarantine_bytes;
-  fixed.fill_one_in = settings.fill_one_in;
+  fixed.set_quarantine(settings.quarantine_bytes);
+  fixed.fill_most = ~std::uint32_t{0} / settings.fill_one_in;
   fixed.guards = settings.guard;
   fixed.guard_side = settings.guard_side;
   fixed.check = settings.check;
@@ -145,29 +146,53 @@ int HardenedMode::start_failures(char const* text) noexcept {
   return 0;
 }
 
+void* HardenedMode::arm(BlockPlace const& place, Request const& request, bool) noexcept {
+  BlockRecord& record = *place.record;
+  std::uint64_t const before = record.state.load(std::memory_order_relaxed);
+  bool const reused = place.where == BlockPlace::Where::kSmall && Facts::state_of(before) == BlockState::kFree;
+  if (reused) check_free(place, before, "the next allocation of this memory");
+  Facts const facts{.bytes = request.bytes,
+                    .alignment = request.alignment,
+                    .kind = request.kind,
+                    .state = BlockState::kLive,
+                    .left = place.where == BlockPlace::Where::kLarge && lies_left(),
+                    .generation = Facts::generation_after(before)};
+  record.state.store(Facts::in_state(before, BlockState::kBusy), std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  if (reused)
+    enclose_reused(place, facts.word(), before);
+  else
+    enclose(place, facts.word());
+  note_allocation(record);
+  record.state.store(facts.word(), std::memory_order_release);
+  return client_of(place, facts);
+}
+
 // What is refused is reported; so is damage around a block that is not.
-HardenedMode::Verdict HardenedMode::judge_release(BlockPlace place, ClientPtr pointer, Claim const& claim) noexcept {
+bool HardenedMode::admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
   char const* const call = name_of_release(claim);
   std::uint64_t word = 0;
   auto const [live, kind] = judge(place, pointer, word);
   if (!live) {
     report(evidence_of(kind, call, place, pointer.unchecked()));
-    return {false, word};
+    return false;
   }
   compare(place, pointer, word, claim);
   check_live(place, word, call);
-  return {true, word};
+  if (!make_busy(*place.record, word)) {
+    report(evidence_of(ErrorKind::kDoubleFree, call, place, pointer.unchecked()));
+    return false;
+  }
+  if (place.where == BlockPlace::Where::kSmall) {
+    make_free(place, word);
+  } else {
+    note_release(*place.record);
+    place.record->state.store(Facts::in_state(word, BlockState::kFree), std::memory_order_release);
+  }
+  return true;
 }
 
-void HardenedMode::report_double_free(BlockPlace place, ClientPtr pointer, Claim const& claim) noexcept {
-  report(evidence_of(ErrorKind::kDoubleFree, name_of_release(claim), place, pointer.unchecked()));
-}
-
-void HardenedMode::check_before_reuse(BlockPlace place, std::uint64_t word) noexcept {
-  check_free(place, word, "the next allocation of this memory");
-}
-
-bool HardenedMode::inspect_closely(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+bool HardenedMode::inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
   char const* const call = name_of_release(claim);
   std::uint64_t word = 0;
   Judgement const verdict = judge(place, pointer, word);

@@ -7,7 +7,8 @@
 //   one resolver         an address that is not exactly the start of a live block is refused
 //   headers              16 sealed bytes in front of each block: damage before its start
 //   pattern              slack behind the requested size, checked to the byte: damage behind its end;
-//                        free blocks whole, checked before they are reused: writes after free
+//                        free blocks, the longer ones at both ends and now and then whole (HAKMEM_FILL),
+//                        checked before they are reused: writes after free
 //   neighbours           on release the facing sides of both neighbours are looked at as well
 //   quarantine           a released block rests, and leaves at random
 //   sealed links         free lists that were written to are found out when they are followed
@@ -26,6 +27,7 @@
 #include "hardened/damage.h"
 #include "hardened/failure.h"
 #include "hardened/fixed.h"
+#include "hardened/glance.h"
 #include "hardened/quarantine.h"
 #include "hardened/report.h"
 #include "hardened/seal.h"
@@ -39,8 +41,10 @@ bool chosen_for_guards() noexcept;
 inline bool lies_left() noexcept {
   return fixed.guard_side == GuardSide::kLeft || (fixed.guard_side == GuardSide::kRandom && random_below(2) == 0);
 }
+// By the lower half of the last random number whose upper half chose what leaves the quarantine. So a thread whose
+// quarantine is not full yet fills every block whole: small programs are looked at in full.
 [[gnu::always_inline]] inline bool fills_whole() noexcept {
-  return fixed.fill_one_in == 1 || random_below(fixed.fill_one_in) == 0;
+  return static_cast<std::uint32_t>(own.leaving) <= fixed.fill_most;
 }
 
 // What a claim demands of a live block's word. What no block can be - an alignment that is no power of
@@ -52,15 +56,19 @@ class Demand {
     if (claim.alignment != Claim::kUnsaid) demand_alignment(claim.alignment);
     if (claim.bytes != Claim::kUnsaid) demand(Facts::kBytesMask, std::min(claim.bytes, Facts::kBytesMask));
   }
+  [[gnu::always_inline]] Demand& with(std::uint64_t mask, std::uint64_t value) noexcept {
+    demand(mask, value);
+    return *this;
+  }
   // The bits of the word that are not as demanded.
-  std::uint64_t differs(std::uint64_t word) const noexcept { return (word ^ value_) & mask_; }
+  [[gnu::always_inline]] std::uint64_t differs(std::uint64_t word) const noexcept { return (word ^ value_) & mask_; }
 
  private:
-  void demand(std::uint64_t mask, std::uint64_t value) noexcept {
+  [[gnu::always_inline]] void demand(std::uint64_t mask, std::uint64_t value) noexcept {
     mask_ |= mask;
     value_ |= value;
   }
-  void demand_alignment(std::size_t alignment) noexcept {
+  [[gnu::always_inline]] void demand_alignment(std::size_t alignment) noexcept {
     std::size_t const least = std::max(alignment, kMinAlignment);
     demand(Facts::kAlignmentMask, kernels::is_power_of_two(least) && least <= kMaxAlignment
                                       ? static_cast<std::uint64_t>(std::countr_zero(least)) << Facts::kAlignmentShift
@@ -70,18 +78,14 @@ class Demand {
   std::uint64_t mask_ = 0, value_ = 0;
 };
 
-inline void note_allocation(BlockRecord& record) noexcept {
-  Trace trace;
-  trace.allocated_by = remember_stack();
-  trace.allocating_thread = thread_number();
-  record.trace.store(trace.word(), std::memory_order_relaxed);
+[[gnu::always_inline]] inline void note_allocation(BlockRecord& record) noexcept {
+  record.trace.store(Trace::own_half(), std::memory_order_relaxed);
 }
 
-inline void note_release(BlockRecord& record) noexcept {
-  Trace trace = Trace::from(record.trace.load(std::memory_order_relaxed));
-  trace.freed_by = remember_stack();
-  trace.freeing_thread = thread_number();
-  record.trace.store(trace.word(), std::memory_order_relaxed);
+[[gnu::always_inline]] inline void note_release(BlockRecord& record) noexcept {
+  std::uint64_t const freed = Trace::own_half();
+  std::uint64_t const allocated = static_cast<std::uint32_t>(record.trace.load(std::memory_order_relaxed));
+  record.trace.store(allocated | freed << 32, std::memory_order_relaxed);
 }
 
 }  // namespace hardened
@@ -109,67 +113,59 @@ struct HardenedMode {
   static int start_failures(char const* plan) noexcept;
   static char const* failure_token() noexcept { return hardened::failure_token(); }
   static std::uint64_t failures() noexcept { return hardened::failure_counts().refused; }
+  static bool serves_plainly() noexcept {
+    return hardened::fixed.guards.choice == GuardPolicy::kOff && !hardened::failures_planned();
+  }
   static bool refuses(std::size_t bytes) noexcept { return hardened::refuses(bytes); }
-  static bool carve_in_front() noexcept { return (hardened::next_random() & 1) != 0; }
+  static bool carve_in_front() noexcept { return hardened::random_below(2) != 0; }
 
   // Where the program called; see hardened/stacks.h.
   [[gnu::always_inline]] static void entered(void* frame) noexcept { hardened::note_entry(frame); }
 
-  [[gnu::always_inline]] static void* arm(BlockPlace const& place, Request const& request, bool) noexcept {
+  static void* arm(BlockPlace const& place, Request const& request, bool zeroed) noexcept;
+  static bool admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
+  // The block itself is looked at; its neighbours only when it is given back.
+  static bool inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
+
+  [[gnu::always_inline]] static void* arm_ordinary(BlockPlace const& place, std::size_t bytes,
+                                                   AllocationKind kind) noexcept {
     using namespace hardened;
-    BlockRecord& record = *place.record;
-    std::uint64_t const before = record.state.load(std::memory_order_relaxed);
-    bool const reused = Facts::state_of(before) == BlockState::kFree;
-    if (reused && !free_is_sound(place, before)) [[unlikely]]
-      check_before_reuse(place, before);
-    record.state.store(Facts::in_state(before, BlockState::kBusy), std::memory_order_relaxed);
+    std::uint64_t const before = place.record->state.load(std::memory_order_relaxed);
+    if (Facts::state_of(before) != BlockState::kFree || !free_is_sound(place, before)) [[unlikely]]
+      return nullptr;
+    place.record->state.store(Facts::in_state(before, BlockState::kBusy), std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
-
-    Facts const facts{.bytes = request.bytes,
-                      .alignment = request.alignment,
-                      .kind = request.kind,
-                      .state = BlockState::kLive,
-                      .left = place.where == BlockPlace::Where::kLarge && lies_left(),
-                      .generation = Facts::generation_after(before)};
+    Facts const facts{
+        .bytes = bytes, .kind = kind, .state = BlockState::kLive, .generation = Facts::generation_after(before)};
     std::uint64_t const word = facts.word();
-    if (reused)
-      enclose_reused(place, word, before);
-    else
-      enclose(place, word);
-    note_allocation(record);
-    record.state.store(word, std::memory_order_release);
-    return client_of(place, facts);
+    enclose_reused(place, word, before);
+    note_allocation(*place.record);
+    place.record->state.store(word, std::memory_order_release);
+    return place.start + kMinAlignment;
   }
-
-  [[gnu::always_inline]] static bool admit(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+  [[gnu::always_inline]] static bool admit_ordinary(BlockPlace const& place, ClientPtr pointer,
+                                                    Claim const& claim) noexcept {
     using namespace hardened;
-    std::uint64_t word = place.is_block() ? place.record->state.load(std::memory_order_acquire) : 0;
-    if (!is_sound_release(place, pointer, claim, word)) [[unlikely]] {
-      Verdict const verdict = judge_release(place, pointer, claim);
-      if (!verdict.live) return false;
-      word = verdict.word;
-    }
-    BlockRecord& record = *place.record;
-    if (!make_busy(record, word)) [[unlikely]] {
-      report_double_free(place, pointer, claim);
+    if (!Glance::reaches(place)) [[unlikely]]
       return false;
-    }
-    note_release(record);
-    word = Facts::in_state(word, BlockState::kFree);
-    if (place.where == BlockPlace::Where::kSmall) {
-      if (fills_whole()) word |= Facts::kWhole;
-      fill_free(place, word);
-    }
-    record.state.store(word, std::memory_order_release);
+    std::uint64_t const word = place.record->state.load(std::memory_order_acquire);
+    if (!is_as_claimed(place, pointer, claim, word)) [[unlikely]]
+      return false;
+    Glance glance;
+    glance.at_header(place, word).at_slack(place, word).at_next(place).at_previous(place);
+    if (!glance.finds_nothing() || !make_busy(*place.record, word)) [[unlikely]]
+      return false;
+    make_free(place, word);
     return true;
   }
-  // The block itself is looked at; its neighbours only when it is given back.
-  [[gnu::always_inline]] static bool inspect(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+  [[gnu::always_inline]] static bool inspect_ordinary(BlockPlace const& place, ClientPtr pointer,
+                                                      std::size_t& bytes) noexcept {
     using namespace hardened;
-    std::uint64_t const word = place.is_block() ? place.record->state.load(std::memory_order_acquire) : 0;
-    if (is_as_claimed(place, pointer, claim, word) && itself_is_sound(place, word)) [[likely]]
-      return true;
-    return inspect_closely(place, pointer, claim);
+    if (!Glance::reaches(place)) [[unlikely]]
+      return false;
+    std::uint64_t const word = place.record->state.load(std::memory_order_acquire);
+    bytes = word & Facts::kBytesMask;
+    return is_as_claimed(place, pointer, {.any_kind = true}, word) && Glance().at_header(place, word).finds_nothing();
   }
   static bool guards_next() noexcept {
     return hardened::fixed.guards.choice != GuardPolicy::kOff && hardened::chosen_for_guards();
@@ -184,19 +180,23 @@ struct HardenedMode {
   static void seal() noexcept;
 
  private:
-  // Nothing is wrong with the block, nor with what the client says of it.
-  [[gnu::always_inline]] static bool is_sound_release(BlockPlace const& place, ClientPtr pointer, Claim const& claim,
-                                                      std::uint64_t word) noexcept {
-    return is_as_claimed(place, pointer, claim, word) && hardened::live_is_sound(place, word);
-  }
+  // Is ordinary and live, and what the client says of it is so. If it speaks of another alignment, the pointer differs.
   [[gnu::always_inline]] static bool is_as_claimed(BlockPlace const& place, ClientPtr pointer, Claim const& claim,
                                                    std::uint64_t word) noexcept {
     using namespace hardened;
-    Facts const facts = Facts::from(word);
-    return facts.state == BlockState::kLive && client_of(place, facts) == pointer.unchecked() &&
-           Demand(claim).differs(word) == 0;
+    return Demand(claim).with(kShapeMask, kOrdinaryLive).differs(word) == 0 &&
+           place.start + kMinAlignment == pointer.unchecked();
   }
-  static bool inspect_closely(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept;
+  // From busy to free. Domain: a block of a span.
+  [[gnu::always_inline]] static void make_free(BlockPlace const& place, std::uint64_t word) noexcept {
+    using namespace hardened;
+    note_release(*place.record);
+    word = Facts::in_state(word, BlockState::kFree);
+    if (is_short(place) || fills_whole()) [[unlikely]]
+      word |= Facts::kWhole;
+    fill_free(place, word);
+    place.record->state.store(word, std::memory_order_release);
+  }
   // From live to busy, which one of several threads can do; while there is only one, it needs no
   // compare-and-swap. False: another did.
   [[gnu::always_inline]] static bool make_busy(BlockRecord& record, std::uint64_t word) noexcept {
@@ -207,15 +207,6 @@ struct HardenedMode {
     record.state.store(busy, std::memory_order_relaxed);
     return true;
   }
-  // The same, and what is wrong is reported. Like the other two off the hot path, it takes its own copy of
-  // the place: that of the caller stays in registers.
-  struct Verdict {
-    bool live;           // false: refused
-    std::uint64_t word;  // of the record, which said so
-  };
-  static Verdict judge_release(BlockPlace place, ClientPtr pointer, Claim const& claim) noexcept;
-  static void report_double_free(BlockPlace place, ClientPtr pointer, Claim const& claim) noexcept;
-  static void check_before_reuse(BlockPlace place, std::uint64_t word) noexcept;
 };
 static_assert(CheckingMode<HardenedMode>);
 

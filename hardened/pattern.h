@@ -6,13 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "hardened/entropy.h"
 
 namespace hakmem::hardened {
 
 inline void fill_pattern(std::byte* from, std::byte const* to) noexcept {
-  if (from < to) std::memset(from, secrets.pattern, static_cast<std::size_t>(to - from));
+  if (from < to) std::memset(from, secrets.pattern(), static_cast<std::size_t>(to - from));
 }
 
 // A word of memory against as many bytes of the pattern: the bits that differ.
@@ -20,38 +21,60 @@ template <class Word>
 inline Word differs_from_pattern(std::byte const* at) noexcept {
   Word word;
   std::memcpy(&word, at, sizeof word);
-  return static_cast<Word>(word ^ static_cast<Word>(secrets.pattern * 0x0101010101010101u));
+  return static_cast<Word>(word ^ static_cast<Word>(secrets.pattern_words[0]));
 }
 
-// The bits that differ in so many bytes from `from` on, without a branch. Domain: a multiple of 16.
-template <std::size_t Bytes>
-[[gnu::always_inline]] inline std::uint64_t differs_in(std::byte const* from) noexcept {
-  using Words = std::uint64_t __attribute__((vector_size(16)));
-  std::uint64_t const pattern = secrets.pattern * 0x0101010101010101u;
-  Words differs{};
-  for (std::size_t at = 0; at < Bytes; at += sizeof(Words)) {
-    Words words;
-    std::memcpy(&words, from + at, sizeof words);
-    differs |= words ^ Words { pattern, pattern };
-  }
-  return differs[0] | differs[1];
+using PatternWords = std::uint64_t __attribute__((vector_size(16), may_alias));
+
+// The bits of 16 bytes that differ.
+[[gnu::always_inline]] inline PatternWords words_differ(std::byte const* at) noexcept {
+  PatternWords words;
+  std::memcpy(&words, at, sizeof words);
+  return words ^ *reinterpret_cast<PatternWords const*>(secrets.pattern_words);
 }
+
+// act(offset) for each 16 bytes of so many, one after the other: there is no loop.
+template <std::size_t Bytes, class Act>
+[[gnu::always_inline]] inline void for_each_words(Act act) noexcept {
+  static_assert(Bytes % sizeof(PatternWords) == 0);
+  [act]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
+    (act(I * sizeof(PatternWords)), ...);
+  }
+  (std::make_index_sequence<Bytes / sizeof(PatternWords)>());
+}
+
+// The bits that differ in so many bytes from `from` on.
+template <std::size_t Bytes>
+[[gnu::always_inline]] inline PatternWords differs_in(std::byte const* from) noexcept {
+  PatternWords differs{};
+  for_each_words<Bytes>([&differs, from](std::size_t at) { differs |= words_differ(from + at); });
+  return differs;
+}
+
+// Fills so many bytes.
+template <std::size_t Bytes>
+[[gnu::always_inline]] inline void fill_words(std::byte* from) noexcept {
+  PatternWords const words = *reinterpret_cast<PatternWords const*>(secrets.pattern_words);
+  for_each_words<Bytes>([words, from](std::size_t at) { std::memcpy(from + at, &words, sizeof words); });
+}
+
+[[gnu::always_inline]] inline bool is_zero(PatternWords words) noexcept { return (words[0] | words[1]) == 0; }
 
 // The bits that differ in the last `bytes` bytes before `end`, without a branch on how many they are.
 // Reads all of the Window bytes before `end`. Domain: bytes <= Window.
 template <std::size_t Window>
-[[gnu::always_inline]] inline std::uint64_t differs_before(std::byte const* end, std::size_t bytes) noexcept {
+[[gnu::always_inline]] inline PatternWords differs_before(std::byte const* end, std::size_t bytes) noexcept {
   static constexpr auto kMasks = [] {
     std::array<unsigned char, 2 * Window> masks{};
     for (std::size_t i = Window; i < 2 * Window; ++i) masks[i] = 0xff;
     return masks;
   }();
-  std::uint64_t differs = 0;
-  for (std::size_t at = 0; at < Window; at += sizeof(std::uint64_t)) {
-    std::uint64_t mask;
+  PatternWords differs{};
+  for_each_words<Window>([&differs, end, bytes](std::size_t at) {
+    PatternWords mask;
     std::memcpy(&mask, kMasks.data() + bytes + at, sizeof mask);
-    differs |= differs_from_pattern<std::uint64_t>(end - Window + at) & mask;
-  }
+    differs |= words_differ(end - Window + at) & mask;
+  });
   return differs;
 }
 
@@ -74,16 +97,24 @@ inline bool holds_pattern(std::byte const* from, std::byte const* to) noexcept {
           differs_from_pattern<std::uint8_t>(to - 1)) == 0;
 }
 
+// The same, and to fill, for what begins and ends on 16 bytes and is not empty, as the rest of a free block does.
+[[gnu::always_inline]] inline bool stretch_holds_pattern(std::byte const* from, std::byte const* to) noexcept {
+  return fixed.stretch.holds(from, to, secrets.pattern());
+}
+[[gnu::always_inline]] inline void fill_stretch(std::byte* from, std::byte* to) noexcept {
+  fixed.stretch.fill(from, to, secrets.pattern());
+}
+
 // The first byte in [from, to) that differs; null: there is none.
 inline std::byte const* find_change(std::byte const* from, std::byte const* to) noexcept {
   for (; from < to; ++from)
-    if (*from != static_cast<std::byte>(secrets.pattern)) return from;
+    if (*from != static_cast<std::byte>(secrets.pattern())) return from;
   return nullptr;
 }
 
 // The last byte in [from, to) that differs. Domain: there is one.
 inline std::byte const* find_last_change(std::byte const* from, std::byte const* to) noexcept {
-  while (to > from && *(to - 1) == static_cast<std::byte>(secrets.pattern)) --to;
+  while (to > from && *(to - 1) == static_cast<std::byte>(secrets.pattern())) --to;
   return to - 1;
 }
 

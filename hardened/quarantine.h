@@ -1,6 +1,7 @@
 // What it owns: the blocks that a heap released and does not reuse yet. When there are too many
 // bytes, or too many blocks, a random one leaves: neither the time nor the order of reuse can be
 // foreseen.
+// It is full from three quarters of the bound on, so that its number of blocks seldom changes.
 // Invariants: holds at most the bound in bytes plus one block; a held block's record says free.
 // Thread-safety: the thread that holds the heap.
 #pragma once
@@ -21,15 +22,14 @@ class Quarantine {
   constexpr Quarantine() noexcept = default;
 
   // Takes a released block in; the one returned, if any, may be reused.
-  HeldBlock put(HeldBlock fresh) noexcept {
+  [[gnu::always_inline]] HeldBlock put(HeldBlock fresh) noexcept {
     bytes_ += fresh.bytes;
-    std::size_t const most = fixed.quarantine_bytes;
-    if (count_ == 0 || (bytes_ <= most - most / 4 && count_ < kBlocks)) [[unlikely]] {
+    if (count_ == 0 || (bytes_ <= fixed.quarantine_floor && count_ < kBlocks)) [[unlikely]] {
       newest_ = count_++;
       entries_[newest_] = fresh;
       return {};
     }
-    newest_ = random_below(count_);
+    newest_ = any_of(count_);
     HeldBlock const old = entries_[newest_];
     entries_[newest_] = fresh;
     bytes_ -= old.bytes;
@@ -38,10 +38,16 @@ class Quarantine {
 
   // Another block that may be reused now; none: the others stay. The block that was put last stays for a
   // turn, however large it is.
-  HeldBlock take_excess() noexcept {
-    if (bytes_ <= fixed.quarantine_bytes || count_ <= 1) [[likely]]
-      return {};
-    std::uint32_t chosen = random_below(count_ - 1);
+  [[gnu::always_inline]] HeldBlock take_excess() noexcept {
+    return bytes_ <= fixed.quarantine_bytes || count_ <= 1 ? HeldBlock{} : take_other();
+  }
+
+ private:
+  [[gnu::always_inline]] static std::uint32_t any_of(std::uint32_t count) noexcept {
+    return below(count, next_random(own.leaving, kLeavingStream));
+  }
+  [[gnu::noinline]] HeldBlock take_other() noexcept {
+    std::uint32_t chosen = any_of(count_ - 1);
     if (chosen >= newest_) ++chosen;
     HeldBlock const old = entries_[chosen];
     entries_[chosen] = entries_[--count_];
@@ -50,7 +56,6 @@ class Quarantine {
     return old;
   }
 
- private:
   std::size_t bytes_ = 0;
   std::uint32_t count_ = 0, newest_ = 0;
   HeldBlock entries_[kBlocks]{};

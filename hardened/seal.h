@@ -3,7 +3,7 @@
 //
 //   block   [ gap ][ header ][ client's bytes ][ slack ]
 //   header  word 0: the record's state word; word 1: seal over it and the address
-//   a free block starts with: word 0: its link; word 1: the seal of a free block
+//   a free block starts with: word 0: its link; word 1: the seal over its record's word and the address
 // A block at the very start of its mapping has no header: a guard page is in its place.
 // gap (aligned blocks only), slack and the rest of a free block hold the pattern.
 // Thread-safety: pure functions and reads of the secrets.
@@ -44,9 +44,10 @@ struct Facts {
   static constexpr std::uint64_t kBytesMask = (std::uint64_t{1} << kAlignmentShift) - 1;
   static constexpr std::uint64_t kAlignmentMask = std::uint64_t{31} << kAlignmentShift;
   static constexpr std::uint64_t kKindMask = std::uint64_t{7} << kKindShift;
+  static constexpr std::uint64_t kStateMask = std::uint64_t{3} << kStateShift;
   static constexpr std::uint64_t kWhole = std::uint64_t{1} << kLeftShift;
 
-  static Facts from(std::uint64_t word) noexcept {
+  [[gnu::always_inline]] static constexpr Facts from(std::uint64_t word) noexcept {
     Facts facts;
     facts.bytes = word & kBytesMask;
     facts.alignment = std::size_t{1} << (word >> kAlignmentShift & 31);
@@ -57,15 +58,17 @@ struct Facts {
     return facts;
   }
 
-  std::uint64_t word() const noexcept {
+  [[gnu::always_inline]] constexpr std::uint64_t word() const noexcept {
     return bytes | static_cast<std::uint64_t>(std::countr_zero(alignment)) << kAlignmentShift |
            static_cast<std::uint64_t>(kind) << kKindShift | static_cast<std::uint64_t>(state) << kStateShift |
            std::uint64_t{left} << kLeftShift | std::uint64_t{generation} << kGenerationShift;
   }
 
-  static BlockState state_of(std::uint64_t word) noexcept { return static_cast<BlockState>(word >> kStateShift & 3); }
+  [[gnu::always_inline]] static constexpr BlockState state_of(std::uint64_t word) noexcept {
+    return static_cast<BlockState>(word >> kStateShift & 3);
+  }
   // The word of the same block in another state.
-  static std::uint64_t in_state(std::uint64_t word, BlockState next) noexcept {
+  [[gnu::always_inline]] static constexpr std::uint64_t in_state(std::uint64_t word, BlockState next) noexcept {
     return (word & ~(std::uint64_t{3} << kStateShift)) | static_cast<std::uint64_t>(next) << kStateShift;
   }
   // The generation after that of `word`.
@@ -93,22 +96,22 @@ struct Header {
   // Set in every seal: a byte of text or a zero that is written over one is always found.
   static constexpr std::uint64_t kNeitherTextNorZero = 0x8080808080808080;
 
-  static Header load(std::byte const* place) noexcept {
-    auto const* const words = reinterpret_cast<std::uint64_t const volatile*>(place);
-    return {words[0], words[1]};
+  static std::uint64_t load_word(std::byte const* place) noexcept {
+    return *reinterpret_cast<std::uint64_t const volatile*>(place);
   }
+  static std::uint64_t load_seal(std::byte const* place) noexcept { return load_word(place + sizeof(std::uint64_t)); }
+  static Header load(std::byte const* place) noexcept { return {load_word(place), load_seal(place)}; }
   void store(std::byte* place) const noexcept {
     auto* const words = reinterpret_cast<std::uint64_t volatile*>(place);
     words[0] = word;
     words[1] = seal;
   }
 
-  static Header of_live(std::uint64_t word, std::byte const* place) noexcept {
+  static Header of(std::uint64_t word, std::byte const* place) noexcept {
     std::uint64_t const seal =
         mix(word ^ secrets.seal_keys[0], reinterpret_cast<std::uintptr_t>(place) ^ secrets.seal_keys[1]);
     return {word, seal | kNeitherTextNorZero};
   }
-  static std::uint64_t seal_of_free(std::byte const* start) noexcept { return of_live(0, start).seal; }
 };
 
 // Links of free blocks: the address in 44 bits, hidden, and a tag of 20 bits that depends on it, on

@@ -7,8 +7,14 @@
 // Thread-safety: start_stacks() once; everything else any thread, signal handlers included.
 #pragma once
 
+#include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+
+#include "core/base/geometry.h"
+#include "hardened/fixed.h"
+#include "hardened/own_thread.h"
 
 namespace hakmem::hardened {
 
@@ -21,23 +27,79 @@ struct Stack {
 // Frames stored per call, 0 to Stack::kMaxFrames. Set once by start_stacks().
 void start_stacks(unsigned depth) noexcept;
 
-// What a function saved when it was called, as it lies where its frame pointer points.
-struct Frame {
-  std::uintptr_t outer = 0;   // the caller's frame pointer
-  std::uintptr_t caller = 0;  // the return address
-};
+// Word by word: both were just stored, and one load of the two would wait until they are in the cache.
+[[gnu::always_inline]] inline void note_entry(void* frame) noexcept {
+  auto const* const saved = static_cast<std::uintptr_t const volatile*>(frame);
+  own.entry.outer = saved[0];
+  own.entry.caller = saved[1];
+  own.entry_at = reinterpret_cast<std::uintptr_t>(frame);
+}
 
-// Of the exported function that the program called. A copy, because what that function ends by jumping to
-// may overwrite the place.
-inline constinit thread_local Frame entry_frame{};
-[[gnu::always_inline]] inline void note_entry(void* frame) noexcept { entry_frame = *static_cast<Frame const*>(frame); }
+// Further away lies another stack: of a coroutine, or of a signal handler.
+inline constexpr std::size_t kFarthestFrame = 256 * kKiB;
+inline constexpr std::size_t kLargestStack = 64 * kMiB;
+
+// visit(return address) for the frame that lies at `at` and for each outwards, at most `most`, at least that one.
+// Domain: the thread has its number.
+template <class Visit>
+[[gnu::always_inline]] inline void walk(Frame frame, std::uintptr_t at, unsigned most, Visit visit) noexcept {
+  std::uintptr_t const last = own.stack_end - sizeof(Frame);
+  do {
+    visit(frame.caller);
+    std::uintptr_t const outer = frame.outer;
+    // In words beyond the next one: what lies below, too far or between words is large.
+    std::uintptr_t const distance = std::rotr(outer - at - sizeof(void*), 3);
+    if (distance >= kFarthestFrame / sizeof(void*) || last - outer > kLargestStack) return;
+    frame = *reinterpret_cast<Frame const*>(outer);
+    at = outer;
+  } while (--most > 0 && frame.caller != 0);
+}
 
 // Return addresses from that of a frame outwards, at most `most`: from `frame`, or from the entry if it is null.
 Stack walk_stack(void* frame, unsigned most) noexcept;
 
 inline constexpr unsigned kStackIdBits = 18;
-// The number of the stack of the current call; 0 when none is stored.
-std::uint32_t remember_stack() noexcept;
+
+struct StackStore {
+  static constexpr std::uint32_t kSlots = 1u << kStackIdBits;
+  static constexpr std::size_t kSlotWords = 4;
+  static constexpr unsigned kTableBits = 17;
+
+  // A stack: the number of its frames, then the frames, in as many slots as they need. Slot 0 stays empty.
+  std::uint64_t slots[kSlots][kSlotWords];
+  // The slot of a stack, and above it the low bits of its hash.
+  // protocol: 0, or a stack that was written before (release, acquire); written once.
+  std::atomic<std::uint64_t> table[std::size_t{1} << kTableBits];
+  // protocol: hands out slots; relaxed, for the table publishes them.
+  std::atomic<std::uint32_t> used;
+
+  // Where a stack is looked for.
+  [[gnu::always_inline]] std::atomic<std::uint64_t>& entry(std::uint64_t hash, std::uint32_t probe) noexcept {
+    return table[((hash >> (64 - kTableBits)) + probe) & ((1u << kTableBits) - 1)];
+  }
+  // The number that an entry has for it; what is none if the entry is another's.
+  [[gnu::always_inline]] static std::uint64_t number(std::uint64_t entry, std::uint64_t hash) noexcept {
+    return entry ^ hash << kStackIdBits;
+  }
+  [[gnu::always_inline]] static bool is_number(std::uint64_t number) noexcept { return number - 1 < kSlots - 1; }
+
+  // The stack of the current call, stored; 0: there is no room.
+  std::uint32_t find_or_add(std::uint64_t hash) noexcept;
+};
+
+// The number of the stack of the current call; 0 when none is stored. Domain: as of walk().
+[[gnu::always_inline]] inline std::uint32_t remember_stack() noexcept {
+  if (fixed.stack_depth == 0) [[unlikely]]
+    return 0;
+  StackStore* const store = fixed.stacks;
+  std::uint64_t hash = 0;
+  walk(own.entry, own.entry_at, fixed.stack_depth,
+       [&](std::uintptr_t caller) { hash = (hash + caller) * 0x9e3779b97f4a7c15; });
+  std::uint64_t const number = StackStore::number(store->entry(hash, 0).load(std::memory_order_acquire), hash);
+  if (StackStore::is_number(number)) [[likely]]
+    return static_cast<std::uint32_t>(number);
+  return hash != 0 ? store->find_or_add(hash) : 0;
+}
 Stack recall_stack(std::uint32_t id) noexcept;
 
 // Whether an address lies on the calling thread's stack, as far as known.
@@ -48,22 +110,24 @@ struct Trace {
   std::uint32_t allocated_by = 0, freed_by = 0;  // stacks
   std::uint32_t allocating_thread = 0, freeing_thread = 0;
 
-  static constexpr unsigned kThreadBits = 14;
+  static constexpr unsigned kThreadBits = 32 - kStackIdBits;
+  static constexpr std::uint32_t kStackMask = (1u << kStackIdBits) - 1;
 
+  // A stack and a thread in half a word: that of the allocation is the lower one.
+  [[gnu::always_inline]] static std::uint32_t half(std::uint32_t stack, std::uint32_t thread) noexcept {
+    return stack | thread << kStackIdBits;
+  }
+  // The half that tells of the current call.
+  [[gnu::always_inline]] static std::uint32_t own_half() noexcept {
+    std::uint32_t const thread = thread_number();
+    return half(remember_stack(), thread);
+  }
   static Trace from(std::uint64_t word) noexcept {
-    constexpr std::uint64_t kStackMask = (1u << kStackIdBits) - 1, kThreadMask = (1u << kThreadBits) - 1;
-    Trace trace;
-    trace.allocated_by = static_cast<std::uint32_t>(word & kStackMask);
-    trace.freed_by = static_cast<std::uint32_t>(word >> kStackIdBits & kStackMask);
-    trace.allocating_thread = static_cast<std::uint32_t>(word >> 2 * kStackIdBits & kThreadMask);
-    trace.freeing_thread = static_cast<std::uint32_t>(word >> (2 * kStackIdBits + kThreadBits) & kThreadMask);
-    return trace;
+    auto const allocated = static_cast<std::uint32_t>(word), freed = static_cast<std::uint32_t>(word >> 32);
+    return {allocated & kStackMask, freed & kStackMask, allocated >> kStackIdBits, freed >> kStackIdBits};
   }
   std::uint64_t word() const noexcept {
-    constexpr std::uint64_t kThreadMask = (1u << kThreadBits) - 1;
-    return allocated_by | std::uint64_t{freed_by} << kStackIdBits |
-           (allocating_thread & kThreadMask) << 2 * kStackIdBits |
-           (freeing_thread & kThreadMask) << (2 * kStackIdBits + kThreadBits);
+    return half(allocated_by, allocating_thread) | std::uint64_t{half(freed_by, freeing_thread)} << 32;
   }
 };
 

@@ -14,6 +14,7 @@
 #include "core/heap/directory.h"
 #include "core/heap/heap_slow.h"
 #include "core/heap/heap_validate.h"
+#include "core/heap/ordinary.h"
 #include "core/heap/resolver.h"
 
 namespace hakmem {
@@ -68,6 +69,15 @@ class Allocator {
     return serve(heap, {bytes, kMinAlignment, kind}, zeroed);
   }
 
+  // Where the client is not trusted, the first thing that allocate() and release() try (core/heap/ordinary.h).
+  // Null, or false: nothing happened.
+  [[gnu::always_inline]] void* allocate_ordinary(Heap* heap, std::size_t bytes, AllocationKind kind) noexcept {
+    return Ordinary<C>::allocate(heap, bytes, kind);
+  }
+  [[gnu::always_inline]] bool release_ordinary(Heap* heap, void* address, Claim const& claim) noexcept {
+    return Ordinary<C>::release(heap, global_.space.registry(), ClientPtr(address), claim);
+  }
+
   // The same, all zero; memory that is known to be zero is not written.
   void* allocate_zeroed(Heap* heap, std::size_t bytes) noexcept {
     bool zeroed = false;
@@ -89,7 +99,10 @@ class Allocator {
   // Gives a block back. Null is fine; `heap` may be unattached().
   void release(Heap* heap, void* address, [[maybe_unused]] Claim const& claim = {}) noexcept {
     if (!address) return;
-    if constexpr (!Mode::kTrustsClient) return release_checked(heap, ClientPtr(address), claim);
+    if constexpr (!Mode::kTrustsClient) {
+      if (!release_ordinary(heap, address, claim)) release_checked(heap, ClientPtr(address), claim);
+      return;
+    }
     if constexpr (Mode::kSamples)
       if (LargeBlock* const guarded = guarded_at(address)) [[unlikely]]
         return release_guarded(guarded, ClientPtr(address), claim);
@@ -116,7 +129,12 @@ class Allocator {
 
   // Bytes that the client may use of a block; 0 where a checking mode refuses.
   std::size_t usable_bytes(void* address) const noexcept {
-    if constexpr (!Mode::kTrustsClient) return usable_bytes_checked(find(address), ClientPtr(address));
+    if constexpr (!Mode::kTrustsClient) {
+      std::size_t bytes = 0;
+      if (Ordinary<C>::find_bytes(global_.space.registry(), ClientPtr(address), bytes)) [[likely]]
+        return bytes;
+      return usable_bytes_checked(find(address), ClientPtr(address));
+    }
     if constexpr (Mode::kSamples)
       if (LargeBlock* const guarded = guarded_at(address)) [[unlikely]]
         return usable_bytes_checked(Resolver<C>::place_of(guarded), ClientPtr(address));
@@ -295,14 +313,11 @@ class Allocator {
   }
 
   [[gnu::noinline]] void* serve_checked(Heap* heap, Request const& request, bool& zeroed) noexcept {
+    if (request.alignment == kMinAlignment)
+      if (void* const block = allocate_ordinary(heap, request.bytes, request.kind)) return block;
     std::size_t const bytes = Mode::padded_bytes(request.bytes, request.alignment);
     void* block = nullptr;
     if (Mode::guards_next() && global_.space.may_guard()) block = allocate_large(bytes, request.alignment, zeroed);
-    if (!block && bytes <= G::kDirectMax && request.alignment == kMinAlignment) {
-      Slab* const slab = heap->active_slab(bytes);
-      if (auto* const popped = Heap::pop(slab)) [[likely]]
-        return Mode::arm(Resolver<C>::place_of_taken(slab, popped), request, false);
-    }
     if (!block) block = allocate_block(heap, bytes, request.alignment, zeroed);
     return block ? Mode::arm(find(block), request, zeroed) : nullptr;
   }
@@ -318,27 +333,12 @@ class Allocator {
   // Where the client is not trusted every address is resolved, and checked before anything changes.
   void release_checked(Heap* heap, ClientPtr pointer, Claim const& claim) noexcept {
     static_assert(CheckingMode<Mode>);
-    bool const small = Resolver<C>::with_small(
-        global_.space.registry(), pointer.unchecked(), [heap, pointer, &claim](BlockPlace const& place) __attribute__((always_inline)) {
-          if (!Mode::admit(place, pointer, claim)) [[unlikely]]
-            return;
-          HeldBlock const released{place.start, place.descriptor, place.bytes};
-          if (!heap->attached()) return let_go(heap, released);
-          auto& gate = heap->reuse_gate();
-          for (HeldBlock old = gate.put(released); old.block; old = gate.take_excess()) let_go(heap, old);
-        });
-    if (!small) [[unlikely]]
-      release_elsewhere(pointer, claim);
-  }
-
-  [[gnu::noinline]] void release_elsewhere(ClientPtr pointer, Claim const& claim) noexcept {
     BlockPlace const place = find(pointer.unchecked());
     if (!Mode::admit(place, pointer, claim)) return;
-    global_.large.release(global_.space, static_cast<LargeBlock*>(place.descriptor), Os::now_ms());
-  }
-
-  static void let_go(Heap* heap, HeldBlock const& held) noexcept {
-    heap->release_to(static_cast<Slab*>(held.slab), held.block);
+    if (place.where == BlockPlace::Where::kSmall)
+      Ordinary<C>::hold(heap, place);
+    else
+      global_.large.release(global_.space, static_cast<LargeBlock*>(place.descriptor), Os::now_ms());
   }
 
   void* reallocate_checked(Heap* heap, BlockPlace const& place, ClientPtr pointer, std::size_t bytes) noexcept {

@@ -23,7 +23,8 @@ struct Entry {
   using Slab = typename Core::Slab;
 
   [[gnu::always_inline]] static void* malloc(std::size_t bytes) noexcept {
-    return allocate_or(bytes, [](std::size_t wanted, Slab* dry) { return malloc_slow(wanted, dry); });
+    return allocate_or<AllocationKind::kMalloc>(bytes,
+                                                [](std::size_t wanted, Slab* dry) { return malloc_slow(wanted, dry); });
   }
 
   [[gnu::always_inline]] static void free(void* block) noexcept { release<AllocationKind::kMalloc>(block); }
@@ -104,7 +105,7 @@ struct Entry {
 
   // The fast path of malloc; what it has no block for is the result of miss(bytes, dry), where
   // `dry` is the slab that was found empty, or null.
-  template <class Miss>
+  template <AllocationKind kind, class Miss>
   [[gnu::always_inline]] static void* allocate_or(std::size_t bytes, Miss miss) {
     if constexpr (Runtime::kFastPaths) {
       if (bytes <= Core::kDirectMax) [[likely]] {
@@ -113,9 +114,11 @@ struct Entry {
           return block;
         return miss(bytes, slab);
       }
+      return miss(bytes, nullptr);
+    } else {
+      enter();
+      return allocate_checked<kind>(bytes, miss);
     }
-    enter_checked();
-    return miss(bytes, nullptr);
   }
 
   // The rest of malloc, but null leaves errno alone: the caller decides what comes next.
@@ -136,14 +139,22 @@ struct Entry {
 
   // free and the operators delete, with what they are told of the block.
   template <AllocationKind kind>
-  [[gnu::always_inline]] static void release(void* block, std::size_t bytes = Claim::kUnsaid,
-                                             std::size_t alignment = Claim::kUnsaid) noexcept {
-    enter_checked();
+  [[gnu::always_inline]] static void release(void* block, std::size_t bytes = Claim::kUnsaid) noexcept {
     if constexpr (Runtime::kFastPaths) {
       if (Core::try_release(Runtime::heap(), block)) [[likely]]
         return;
       Runtime::template release_missed<kind>(block);
     } else {
+      enter();
+      Runtime::template release_checked<kind>(block, bytes);
+    }
+  }
+  template <AllocationKind kind>
+  [[gnu::always_inline]] static void release(void* block, std::size_t bytes, std::size_t alignment) noexcept {
+    if constexpr (Runtime::kFastPaths) {
+      release<kind>(block);
+    } else {
+      enter();
       Runtime::release(block, {kind, bytes, alignment});
     }
   }
@@ -151,10 +162,6 @@ struct Entry {
   // First in each exported function, and in those that a fast path ends in: a mode that makes reports
   // tells who called.
   [[gnu::always_inline]] static void enter() noexcept { Runtime::note_caller(__builtin_frame_address(0)); }
-  // The same in an exported function that has a fast path, where it has none.
-  [[gnu::always_inline]] static void enter_checked() noexcept {
-    if constexpr (!Runtime::kFastPaths) enter();
-  }
 
   static constexpr bool alignment_is_valid(std::size_t alignment) noexcept {
     return kernels::is_power_of_two(alignment) && alignment <= kMaxAlignment;
@@ -162,6 +169,14 @@ struct Entry {
 
  private:
   static Core& core() noexcept { return Runtime::core(); }
+
+  // A function of its own, which the exported ones jump to: their frames are gone by then, but what entered() took.
+  template <AllocationKind kind, class Miss>
+  [[gnu::noinline]] static void* allocate_checked(std::size_t bytes, Miss miss) {
+    if (void* const block = core().allocate_ordinary(Runtime::heap(), bytes, kind)) [[likely]]
+      return block;
+    return miss(bytes, nullptr);
+  }
 
   static void* out_of_memory() noexcept {
     errno = ENOMEM;

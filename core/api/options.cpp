@@ -200,6 +200,7 @@ Settings settings_of(Level level) noexcept {
   } else if (level == Level::kFull) {
     settings.guard.choice = GuardPolicy::kAll;
     settings.stack_depth = 16;
+    settings.fill_one_in = 1;
   }
   return settings;
 }

@@ -80,6 +80,16 @@ class Runtime {
     return block;
   }
 
+  // The same where a mode checks its client.
+  template <AllocationKind kind>
+  [[gnu::noinline]] static void release_checked(void* block, std::size_t bytes) noexcept {
+    if (!block) return;
+    Claim const claim{kind, bytes};
+    if (!core_.release_ordinary(heap_, block, claim)) [[unlikely]]
+      return release(block, {kind, bytes});
+    sweep_if_asked();
+  }
+
   // Off the fast path: frees by a thread that has no heap yet give it one, so that it sends its
   // blocks home in batches.
   [[gnu::noinline]] static void release(void* block, Claim const& claim) noexcept { release_named(block, claim); }
@@ -132,6 +142,9 @@ class Runtime {
     if (!heap_->attached()) [[unlikely]]
       attach();
     core_.release(heap_, block, claim);
+    sweep_if_asked();
+  }
+  [[gnu::always_inline]] static void sweep_if_asked() noexcept {
     if constexpr (!kFastPaths)
       if (Mode::check_time().choice == CheckTime::kEvery) [[unlikely]]
         sweep_if_due();

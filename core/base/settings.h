@@ -45,7 +45,7 @@ struct Settings {
   Level level = Level::kHarden;  // what other options are unless they are set
   // The checked build's.
   std::size_t quarantine_bytes = 256 << 10;  // of released blocks, per heap, that are not reused yet
-  std::uint32_t fill_one_in = 1;             // of the longer freed blocks, that are filled whole
+  std::uint32_t fill_one_in = 16;            // of the longer freed blocks, that are filled whole
   unsigned stack_depth = 8;                  // frames kept for each allocation and each release
   std::uint64_t seed = 0;                    // of every random choice; 0: none
   Numbered<CheckTime> check{static_cast<std::uint64_t>(CheckTime::kExit)};  // how often all blocks are looked at

@@ -165,7 +165,7 @@ void Heap<C>::release(Registry<C> const& registry, void* address) noexcept {
 }
 
 template <class C>
-void Heap<C>::release_to(Slab<C>* head, void* address) noexcept {
+[[gnu::always_inline]] inline void Heap<C>::release_to(Slab<C>* head, void* address) noexcept {
   auto* const block = static_cast<Block<C>*>(address);
   Heap* const owner = head->owner();
   if (owner == this) [[likely]]
@@ -294,6 +294,8 @@ Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, 
       kernels::blocks_in_span(count * G::kSlabBytes, head->first_offset(), block_bytes, C::Mode::kSpanTailBytes));
   head->zeroed = span.zeroed;
   head->state = SlabState::kPartial;
+  if constexpr (!C::Mode::kMetadataInBand)
+    head->reach = {reinterpret_cast<std::byte*>(head->block(0)), head->record(0), Resolver<C>::reciprocal(index)};
   mark_span(head);
   SlabTitle<C>& title = span.super->title(span.first);
   title.block_bytes = head->block_bytes;

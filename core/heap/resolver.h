@@ -31,11 +31,16 @@ class Resolver {
     return find_in(super, address);
   }
 
-  // act(place) where that is a block of a span; false: it is something else.
-  template <class Act>
-  [[gnu::always_inline]] static bool with_small(Registry<C> const& registry, void const* address, Act act) noexcept {
+  // The same of a block of a span behind which there is another one; kNowhere: it is something else.
+  [[gnu::always_inline]] static BlockPlace find_followed(Registry<C> const& registry, void const* address) noexcept {
     SuperSlab<C>* const super = registry.find(address).super_slab();
-    return super && with_block_in(super, address, act);
+    if (!super) [[unlikely]]
+      return {};
+    Slab<C>* const head = slab_at(super, address)->head();
+    kernels::Word const number = number_at(head, address);
+    if (number + 1 >= head->capacity) [[unlikely]]
+      return {};
+    return place_of(head, static_cast<unsigned>(number));
   }
 
   [[gnu::always_inline]] static BlockPlace place_of(Slab<C>* head, unsigned number) noexcept {
@@ -43,13 +48,13 @@ class Resolver {
     place.where = BlockPlace::Where::kSmall;
     place.first = number == 0;
     place.last = number + 1u == head->capacity;
-    place.start = reinterpret_cast<std::byte*>(head->block(number));
+    place.start = head->reach.start + std::size_t{number} * head->block_bytes;
     place.bytes = head->block_bytes;
     if (place.last) [[unlikely]] {
       std::byte const* const span_end = head->start() + head->slabs * G::kSlabBytes;
       place.tail = place.start + place.bytes + C::Mode::kSpanTailBytes <= span_end;
     }
-    place.record = head->record(number);
+    place.record = head->reach.records + number;
     place.descriptor = head;
     return place;
   }
@@ -67,10 +72,11 @@ class Resolver {
 
   // Of a block that was just taken from a span of several.
   [[gnu::always_inline]] static BlockPlace place_of_taken(Slab<C>* head, Block<C>* block) noexcept {
-    std::size_t const offset = static_cast<std::size_t>(reinterpret_cast<std::byte*>(block) - head->start());
-    kernels::Word const number = kernels::block_index(offset - head->first_offset(), kReciprocals[head->size_class]);
-    return place_of(head, static_cast<unsigned>(number));
+    return place_of(head, static_cast<unsigned>(number_at(head, block)));
   }
+
+  // Of the size of a class; kClassCount stands for spans of a single block, whose number is 0.
+  static constexpr kernels::Word reciprocal(unsigned index) noexcept { return kReciprocals[index]; }
 
   // act(place) for each block of a span that was ever handed out.
   template <class Act>
@@ -86,13 +92,6 @@ class Resolver {
       table[index] = kernels::reciprocal(kernels::size_of_class<G>(index));
     return table;
   }();
-
-  [[gnu::always_inline]] static BlockPlace find_in(SuperSlab<C>* super, void const* address) noexcept {
-    BlockPlace place;
-    place.where = BlockPlace::Where::kBetween;
-    with_block_in(super, address, [&place](BlockPlace const& found) { place = found; });
-    return place;
-  }
 
   // Behind the usable slabs: the last block in front or the first one behind, whichever side is nearer, of
   // those that were ever handed out.
@@ -110,19 +109,25 @@ class Resolver {
     return place;
   }
 
-  // Where the client is not trusted, the first block of a span lies at its start.
-  template <class Act>
-  [[gnu::always_inline]] static bool with_block_in(SuperSlab<C>* super, void const* address, Act act) noexcept {
-    static_assert(!C::Mode::kTrustsClient && !C::Mode::kMetadataInBand);
+  [[gnu::always_inline]] static Slab<C>* slab_at(SuperSlab<C>* super, void const* address) noexcept {
     auto const offset = reinterpret_cast<std::uintptr_t>(address) & G::kSuperSlabMask;
-    Slab<C>* const slab = super->slab(static_cast<unsigned>(offset >> G::kSlabShift));
-    Slab<C>* const head = slab->head();
-    if (head->block_bytes == 0) return false;
-    std::size_t const start = std::size_t{head->index} * G::kSlabBytes;
-    kernels::Word const number = kernels::block_index(offset - start, kReciprocals[head->size_class]);
-    if (number >= head->capacity) return false;
-    act(place_of(head, static_cast<unsigned>(number)));
-    return true;
+    return super->slab(static_cast<unsigned>(offset >> G::kSlabShift));
+  }
+  [[gnu::always_inline]] static kernels::Word number_at(Slab<C>* head, void const* address) noexcept {
+    auto const offset = static_cast<std::size_t>(static_cast<std::byte const*>(address) - head->reach.start);
+    return kernels::block_index(offset, head->reach.reciprocal);
+  }
+
+  // Where the client is not trusted, the first block of a span lies at its start.
+  [[gnu::always_inline]] static BlockPlace find_in(SuperSlab<C>* super, void const* address) noexcept {
+    static_assert(!C::Mode::kTrustsClient && !C::Mode::kMetadataInBand);
+    BlockPlace between;
+    between.where = BlockPlace::Where::kBetween;
+    Slab<C>* const head = slab_at(super, address)->head();
+    if (head->block_bytes == 0) [[unlikely]]
+      return between;
+    kernels::Word const number = number_at(head, address);
+    return number < head->capacity ? place_of(head, static_cast<unsigned>(number)) : between;
   }
 };
 

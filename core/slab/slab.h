@@ -55,6 +55,16 @@ struct alignas(kSlabTitleBytes) SlabTitle {
   std::uint32_t block_bytes = 0;  // when the span was made
 };
 
+// What the way from an address to a block and its record takes of a span, at hand where metadata lies out of line.
+template <bool kInBand>
+struct SpanReach {
+  std::byte* start = nullptr;  // of block 0
+  BlockRecord* records = nullptr;
+  kernels::Word reciprocal = 0;  // of block_bytes
+};
+template <>
+struct SpanReach<true> {};
+
 template <class C>
 struct alignas(kSlabMetaBytes) Slab {
   using G = typename C::Geo;
@@ -64,8 +74,6 @@ struct alignas(kSlabMetaBytes) Slab {
   std::uint32_t countdown = 0;
   std::uint32_t block_bytes = 0;
   SuperSlab<C>* super = nullptr;
-  Slab* next = nullptr;  // in its bin's queue
-  Slab* prev = nullptr;
   std::uint16_t carved = 0;
   std::uint16_t capacity = 0;
   std::uint8_t size_class = 0;
@@ -74,6 +82,9 @@ struct alignas(kSlabMetaBytes) Slab {
   std::uint8_t slabs = 0;          // length of the span
   std::uint8_t head_distance = 0;  // slabs back to the head; 0: this is the head
   bool zeroed = false;             // what is not carved yet reads as zero
+  [[no_unique_address]] SpanReach<C::Mode::kMetadataInBand> reach;
+  Slab* next = nullptr;  // in its bin's queue
+  Slab* prev = nullptr;
 
   Slab* head() noexcept { return this - head_distance; }
 

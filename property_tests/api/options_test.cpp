@@ -75,6 +75,7 @@ TEST(ApiOptions, a_level_stands_for_options_and_gives_way_to_them) {
   Settings const full = read({"HAKMEM_LEVEL=full"}).settings;
   EXPECT_EQ(full.guard.choice, GuardPolicy::kAll);
   EXPECT_EQ(full.stack_depth, 16u);
+  EXPECT_EQ(full.fill_one_in, 1u);
   for (auto const& order : {std::vector{"HAKMEM_LEVEL=full", "HAKMEM_GUARD=sample:7"},
                             std::vector{"HAKMEM_GUARD=sample:7", "HAKMEM_LEVEL=full"}}) {
     Settings const settings = read(order).settings;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <random>
 
+#include "hardened/glance.h"
 #include "property_tests/hardened/reports.h"
 #include "property_tests/hardened/span.h"
 
@@ -309,6 +310,56 @@ TEST(HardenedFill, is_whole_of_a_short_block_and_of_a_longer_one_when_its_record
     EXPECT_FALSE(is_filled_whole({.bytes = bytes}, ~Facts::kWhole)) << bytes;
     EXPECT_TRUE(is_filled_whole({.bytes = bytes}, Facts::kWhole)) << bytes;
   }
+}
+
+// The short look at a live block and its neighbours, asked as the release asks it.
+bool glance_finds_nothing(Span& span, std::size_t index) {
+  BlockPlace const place = span.place(index);
+  std::uint64_t const word = span.word(index);
+  return Glance().at_header(place, word).at_slack(place, word).at_next(place).at_previous(place).finds_nothing();
+}
+
+TEST(HardenedGlance, finds_every_changed_byte_that_the_close_look_finds_and_nothing_at_a_sound_ordinary_block) {
+  std::mt19937 random(15);
+  int quiet = 0, loud = 0;
+  for (int round = 0; round < 400; ++round) {
+    Span span(true, round % 3 == 0 ? Span::kMostBytes : Span::kBytes);
+    fill_at_random(span, random);
+    for (std::size_t index : {1u, 2u, 3u}) {
+      if ((span.word(index) & kShapeMask) != kOrdinaryLive) continue;
+      bool const at_aligned =
+          span.facts(index + 1).state == BlockState::kLive && span.facts(index + 1).alignment != kMinAlignment;
+      bool const behind_aligned =
+          span.facts(index - 1).state == BlockState::kLive && span.facts(index - 1).alignment != kMinAlignment;
+      if (!at_aligned && !behind_aligned) ASSERT_TRUE(glance_finds_nothing(span, index)) << round << " block " << index;
+      if (at_aligned) ASSERT_FALSE(glance_finds_nothing(span, index)) << "no header is there";
+      for (std::byte* at = span.start(); at != span.end(); ++at) {
+        std::byte const before = *at;
+        *at ^= std::byte{1} << random() % 8;
+        bool const sound = live_is_sound(span.place(index), span.word(index));
+        if (!sound) ASSERT_FALSE(glance_finds_nothing(span, index)) << round << " byte " << at - span.start();
+        if (sound && !at_aligned && !behind_aligned)
+          ASSERT_TRUE(glance_finds_nothing(span, index)) << round << " byte " << at - span.start();
+        ++(sound ? quiet : loud);
+        *at = before;
+      }
+    }
+  }
+  EXPECT_GT(quiet, 10000);
+  EXPECT_GT(loud, 10000);
+}
+
+TEST(HardenedGlance, reaches_blocks_with_one_behind_them_and_never_looks_before_a_span) {
+  auto const reached = [](bool first, bool last, std::size_t bytes, BlockPlace::Where where) {
+    return Glance::reaches({.where = where, .first = first, .last = last, .bytes = bytes});
+  };
+  using Where = BlockPlace::Where;
+  EXPECT_TRUE(reached(false, false, 32, Where::kSmall));
+  EXPECT_FALSE(reached(false, true, 32, Where::kSmall));
+  EXPECT_FALSE(reached(false, false, 32, Where::kLarge));
+  EXPECT_FALSE(reached(true, false, 48, Where::kSmall)) << "it looks at the 64 bytes before an end";
+  EXPECT_TRUE(reached(true, false, 64, Where::kSmall));
+  EXPECT_FALSE(reached(true, true, 4096, Where::kSmall));
 }
 
 }  // namespace

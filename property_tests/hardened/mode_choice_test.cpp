@@ -43,7 +43,7 @@ TEST(HardenedModePadding, leaves_room_for_a_header_and_a_byte_of_slack) {
 }
 
 TEST(HardenedModeGuards, are_chosen_as_often_and_on_the_side_that_the_settings_say) {
-  own_state = 99;
+  own.random = 99;
   auto const chosen = [](GuardPolicy policy, std::uint32_t number) {
     fixed.guards.choice = policy;
     fixed.guards.number = number;
@@ -73,14 +73,20 @@ TEST(HardenedModeGuards, are_chosen_as_often_and_on_the_side_that_the_settings_s
 }
 
 TEST(HardenedModeFill, is_whole_for_one_in_so_many_releases) {
-  own_state = 77;
-  fixed.fill_one_in = 1;
-  for (int i = 0; i < 10; ++i) EXPECT_TRUE(fills_whole());
-  fixed.fill_one_in = 5;
-  int whole = 0;
-  for (int i = 0; i < 20000; ++i) whole += fills_whole();
-  EXPECT_NEAR(whole, 4000, 300);
-  fixed.fill_one_in = 1;
+  auto const whole = [](int times) {
+    int count = 0;
+    for (int i = 0; i < times; ++i) {
+      next_random(own.leaving, kLeavingStream);
+      count += fills_whole();
+    }
+    return count;
+  };
+  EXPECT_EQ(whole(10), 10);
+  fixed.fill_most = ~std::uint32_t{0} / 5;
+  EXPECT_NEAR(whole(20000), 4000, 300);
+  own.leaving = 0;
+  EXPECT_TRUE(fills_whole()) << "nothing left the quarantine yet";
+  fixed.fill_most = ~std::uint32_t{0};
 }
 
 // The secret is the third number of splitmix64 from 1234567 on; the report goes elsewhere, and the program goes on.
@@ -104,7 +110,7 @@ TEST(HardenedModeSettings, reach_the_parts_that_act_on_them) {
         report({ErrorKind::kBrokenHeap});
         EXPECT_EQ(secrets.link_key, 9817491932198370423u);
         EXPECT_EQ(fixed.quarantine_bytes, 12345u);
-        EXPECT_EQ(fixed.fill_one_in, 7u);
+        EXPECT_EQ(fixed.fill_most, 0xffffffffu / 7);
         EXPECT_EQ(fixed.guards.choice, GuardPolicy::kSample);
         EXPECT_EQ(fixed.guards.number, 9u);
         EXPECT_EQ(fixed.guard_side, GuardSide::kLeft);

@@ -19,7 +19,7 @@ BlockPlace nowhere;
 class HardenedModeLife : public ::testing::Test {
  public:
   HardenedModeLife() {
-    entry_frame = {};
+    own.entry = {};
     for (std::size_t index = 0; index < Span::kBlocks; ++index) span.make_free(index);
   }
 
@@ -96,7 +96,7 @@ TEST_F(HardenedModeLife, notes_who_allocated_and_who_freed) {
   EXPECT_EQ(trace.allocating_thread, 77u);
   EXPECT_EQ(trace.allocated_by, 5u);
   EXPECT_EQ(trace.freeing_thread, thread_number());
-  entry_frame = {};
+  own.entry = {};
 }
 
 TEST_F(HardenedModeLife, is_reported_with_who_allocated_and_who_freed) {
@@ -374,15 +374,16 @@ TEST_F(HardenedModeLife, goes_on_where_it_stands_with_another_size) {
 }
 
 TEST_F(HardenedModeLife, ends_with_a_fill_that_its_record_tells) {
-  fixed.fill_one_in = 1;
   EXPECT_TRUE(admit(arm({.bytes = 40})));
   EXPECT_NE(span.word(2) & Facts::kWhole, 0u);
-  own_state = 0x9e3779b97f4a7c15;  // the next draw is not the one in a million
-  fixed.fill_one_in = 1u << 20;
-  EXPECT_TRUE(admit(arm({.bytes = 40})));
-  EXPECT_EQ(span.word(2) & Facts::kWhole, 0u);
-  EXPECT_TRUE(span.is_sound(2));
-  fixed.fill_one_in = 1;
+  fixed.fill_most = 1000;
+  for (std::uint32_t const drawn : {1000u, 1001u}) {
+    own.leaving = drawn;
+    EXPECT_TRUE(admit(arm({.bytes = 40})));
+    EXPECT_EQ((span.word(2) & Facts::kWhole) != 0, drawn == 1000);
+    EXPECT_TRUE(span.is_sound(2));
+  }
+  fixed.fill_most = ~std::uint32_t{0};
 }
 
 }  // namespace

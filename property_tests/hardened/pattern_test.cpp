@@ -13,7 +13,7 @@ constexpr std::size_t kLongest = 300;
 constexpr unsigned char kPatterns[] = {0x81, 0xd7, 0xfc};
 
 std::byte const* first_change(std::byte const* from, std::byte const* to) {
-  auto const* const found = std::find_if(from, to, [](std::byte b) { return b != std::byte{secrets.pattern}; });
+  auto const* const found = std::find_if(from, to, [](std::byte b) { return b != std::byte{secrets.pattern()}; });
   return found == to ? nullptr : found;
 }
 
@@ -22,7 +22,7 @@ class Stretch {
  public:
   Stretch(std::size_t offset, std::size_t length) : from_(all_ + 16 + offset), to_(from_ + length) {
     std::fill(std::begin(all_), std::end(all_), std::byte{0x55});
-    std::fill(from_, to_, std::byte{secrets.pattern});
+    std::fill(from_, to_, std::byte{secrets.pattern()});
   }
   std::byte* from() { return from_; }
   std::byte* to() { return to_; }
@@ -35,11 +35,11 @@ class Stretch {
 
 class HardenedPattern : public ::testing::TestWithParam<unsigned char> {
  public:
-  HardenedPattern() { secrets.pattern = GetParam(); }
-  ~HardenedPattern() override { secrets.pattern = before_; }
+  HardenedPattern() { secrets.set_pattern(GetParam()); }
+  ~HardenedPattern() override { secrets.set_pattern(before_); }
 
  private:
-  unsigned char const before_ = secrets.pattern;
+  unsigned char const before_ = secrets.pattern();
 };
 
 TEST_P(HardenedPattern, is_found_whole_whatever_lies_around_it) {
@@ -60,7 +60,7 @@ TEST_P(HardenedPattern, is_not_found_when_any_one_byte_is_changed) {
       ASSERT_FALSE(holds_pattern(stretch.from(), stretch.to())) << at - stretch.from() << " of " << length;
       ASSERT_EQ(find_change(stretch.from(), stretch.to()), at);
       ASSERT_EQ(find_last_change(stretch.from(), stretch.to()), at);
-      *at = std::byte{secrets.pattern};
+      *at = std::byte{secrets.pattern()};
     }
   }
 }
@@ -83,7 +83,7 @@ TEST_P(HardenedPattern, tells_the_first_and_the_last_of_two_changes) {
       *first = *last = std::byte{0};
       ASSERT_EQ(find_change(stretch.from(), stretch.to()), first);
       ASSERT_EQ(find_last_change(stretch.from(), stretch.to()), last);
-      *first = *last = std::byte{secrets.pattern};
+      *first = *last = std::byte{secrets.pattern()};
     }
   }
 }

@@ -14,8 +14,8 @@ namespace {
 
 class HardenedQuarantine : public ::testing::Test {
  public:
-  HardenedQuarantine() { own_state = 0x1234567; }
-  ~HardenedQuarantine() override { fixed.quarantine_bytes = before_; }
+  HardenedQuarantine() { own.leaving = 0x1234567; }
+  ~HardenedQuarantine() override { fixed.set_quarantine(before_); }
 
   // Puts a block with a number of its own; what leaves for it, if anything, must be held.
   bool put(std::size_t bytes) {
@@ -28,9 +28,9 @@ class HardenedQuarantine : public ::testing::Test {
 
   // With so many blocks of one byte, of which the newest one lies anywhere.
   void fill(std::size_t blocks) {
-    fixed.quarantine_bytes = kGiB;
+    fixed.set_quarantine(kGiB);
     while (held().size() < blocks) EXPECT_FALSE(put(1));
-    fixed.quarantine_bytes = blocks;
+    fixed.set_quarantine(blocks);
     EXPECT_TRUE(put(1));
   }
 
@@ -64,7 +64,7 @@ class HardenedQuarantine : public ::testing::Test {
 TEST_F(HardenedQuarantine, lets_a_block_go_only_for_a_bound_and_until_the_bounds_are_kept) {
   std::mt19937 random(7);
   for (std::size_t const bound : {std::size_t{0}, std::size_t{1000}, 64 * kKiB}) {
-    fixed.quarantine_bytes = bound;
+    fixed.set_quarantine(bound);
     for (int step = 0; step < 20000 && !HasFailure(); ++step) {
       std::size_t const bytes = random() % 16 == 0 ? random() % (2 * bound + 16) : random() % 64;
       bool const room = held_bytes() + bytes <= bound - bound / 4 && held().size() < Quarantine::kBlocks;
@@ -82,7 +82,7 @@ TEST_F(HardenedQuarantine, lets_a_block_go_only_for_a_bound_and_until_the_bounds
 }
 
 TEST_F(HardenedQuarantine, holds_so_many_blocks_however_small_and_no_more) {
-  fixed.quarantine_bytes = kGiB;
+  fixed.set_quarantine(kGiB);
   for (std::uint32_t i = 0; i < Quarantine::kBlocks; ++i) ASSERT_FALSE(put(1)) << i;
   for (int i = 0; i < 10000; ++i) {
     ASSERT_TRUE(put(1));
@@ -92,14 +92,14 @@ TEST_F(HardenedQuarantine, holds_so_many_blocks_however_small_and_no_more) {
 }
 
 TEST_F(HardenedQuarantine, fills_up_to_three_quarters_of_its_bound_in_bytes_and_holds_all_of_it) {
-  fixed.quarantine_bytes = 100;
+  fixed.set_quarantine(100);
   EXPECT_FALSE(put(40));
   EXPECT_FALSE(put(35));
   EXPECT_TRUE(put(1));
   std::size_t const bytes = held_bytes();
-  fixed.quarantine_bytes = bytes;
+  fixed.set_quarantine(bytes);
   EXPECT_FALSE(take_excess());
-  fixed.quarantine_bytes = bytes - 1;
+  fixed.set_quarantine(bytes - 1);
   EXPECT_TRUE(take_excess());
 }
 
@@ -113,7 +113,7 @@ void expect_even(Leaves const& leaves, std::size_t ages, int tries) {
 TEST_F(HardenedQuarantine, lets_each_block_that_it_holds_leave_for_a_fresh_one_with_the_same_chance) {
   constexpr int kTries = 6000;
   for (int i = 0; i < 4; ++i) ASSERT_FALSE(put(1));
-  fixed.quarantine_bytes = 4;
+  fixed.set_quarantine(4);
   Leaves leaves;
   for (int i = 0; i < kTries; ++i) {
     auto const before = held();
@@ -129,7 +129,7 @@ TEST_F(HardenedQuarantine, lets_each_block_but_the_newest_leave_for_want_of_byte
   for (int i = 0; i < kTries; ++i) {
     fill(5);
     auto const before = held();
-    fixed.quarantine_bytes = 4;
+    fixed.set_quarantine(4);
     ASSERT_TRUE(take_excess());
     ASSERT_FALSE(take_excess());
     ++leaves[static_cast<std::size_t>(std::distance(before.begin(), before.find(last_out())))];
@@ -140,7 +140,7 @@ TEST_F(HardenedQuarantine, lets_each_block_but_the_newest_leave_for_want_of_byte
 TEST_F(HardenedQuarantine, keeps_the_newest_block_whichever_others_leave) {
   for (int i = 0; i < 2000; ++i) {
     fill(8);
-    fixed.quarantine_bytes = 0;
+    fixed.set_quarantine(0);
     while (take_excess()) {
     }
     ASSERT_EQ(held().size(), 1u);
@@ -150,13 +150,13 @@ TEST_F(HardenedQuarantine, keeps_the_newest_block_whichever_others_leave) {
 
 TEST_F(HardenedQuarantine, is_left_in_an_order_that_cannot_be_foreseen) {
   auto const order = [this](std::uint64_t state) {
-    own_state = state;
-    fixed.quarantine_bytes = 16;
+    own.leaving = state;
+    fixed.set_quarantine(16);
     std::vector<std::size_t> left;
     std::size_t const first = newest() + 1;
     for (int i = 0; i < 100; ++i)
       if (put(1)) left.push_back(last_out() - first);
-    fixed.quarantine_bytes = 0;
+    fixed.set_quarantine(0);
     while (take_excess()) left.push_back(last_out() - first);
     put(16);
     return left;

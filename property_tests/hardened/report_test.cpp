@@ -30,7 +30,7 @@ std::string content_of(MadeFile const& file) {
 class HardenedReports : public ::testing::Test {
  public:
   HardenedReports() {
-    entry_frame = {};
+    own.entry = {};
     span_.make_live(1, 40);
   }
 
@@ -182,7 +182,7 @@ TEST(HardenedReportForms, say_the_same_of_every_field) {
   auto const stack_from = [&](unsigned index) {
     note_entry(frames + index);
     std::uint32_t const id = remember_stack();
-    entry_frame = {};
+    own.entry = {};
     return id;
   };
   std::uintptr_t code[4] = {reinterpret_cast<std::uintptr_t>(code + 2), reinterpret_cast<std::uintptr_t>(&std::abort),
@@ -223,7 +223,7 @@ TEST(HardenedReportForms, say_the_same_of_every_field) {
     EXPECT_EQ(stack_in(both.text, "  found"), both.json["stack"].get<std::vector<std::string>>());
     EXPECT_EQ(stack_in(both.text, "  allocated"), both.json["allocated"].get<std::vector<std::string>>());
   }
-  entry_frame = {};
+  own.entry = {};
 }
 
 TEST(HardenedReportForms, of_an_address_that_is_no_block_leave_out_the_block) {
@@ -231,7 +231,7 @@ TEST(HardenedReportForms, of_an_address_that_is_no_block_leave_out_the_block) {
   std::uintptr_t frame[2] = {0, 0x1111};
   note_entry(frame);
   remember_stack();
-  entry_frame = {};
+  own.entry = {};
   static int elsewhere;
   Span span;
   for (BlockPlace const& place : {BlockPlace{}, span.place(1)}) {  // no block, or one that was never handed out
@@ -271,7 +271,7 @@ TEST(HardenedReportForms, of_a_fault_name_the_function_of_the_instruction_and_of
   start_stacks(1);
   note_entry(frames);
   Trace const trace{.allocated_by = remember_stack(), .freed_by = remember_stack()};
-  entry_frame = {};
+  own.entry = {};
   Span span;
   span.make_free(1);
   Evidence evidence{ErrorKind::kUseAfterFree, "", span.layout(1).client, span.place(1), span.word(1), trace.word()};

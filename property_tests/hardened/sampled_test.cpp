@@ -63,7 +63,7 @@ TEST(HardenedSample, has_the_seed_the_side_the_stacks_and_the_reports_that_the_s
 void expect_each_with_the_same_chance(std::uint32_t number) {
   constexpr int kTries = 200'000;
   sample_one_in(number);
-  own_state = 17;
+  own.random = 17;
   double sum = 0;
   int at_once = 0, later = 0;
   for (int i = 0; i < kTries; ++i) {
@@ -164,7 +164,7 @@ TEST(HardenedSample, has_blocks_that_are_treated_as_those_of_the_checked_build) 
   EXPECT_FALSE(SampledFastMode::admit(span.place(2), pointer, {}));
   EXPECT_EQ(told, "double-free");
   EXPECT_EQ(reports.taken().size(), 1u);
-  entry_frame = {};
+  own.entry = {};
 }
 
 TEST(HardenedSample, affords_what_an_idle_thread_saved_and_then_one_block_in_so_many_microseconds) {

@@ -88,16 +88,15 @@ TEST(HardenedFacts, tell_where_the_clients_bytes_are) {
 }
 
 TEST(HardenedSeal, depends_on_each_secret_word_and_on_every_bit_of_the_word_and_of_the_place) {
-  std::uint64_t const seal = Header::of_live(7, memory).seal;
-  EXPECT_EQ(Header::of_live(7, memory).seal, seal);
+  std::uint64_t const seal = Header::of(7, memory).seal;
+  EXPECT_EQ(Header::of(7, memory).seal, seal);
   for (unsigned bit = 0; bit < 64; ++bit) {
-    EXPECT_NE(Header::of_live(7 ^ std::uint64_t{1} << bit, memory).seal, seal);
+    EXPECT_NE(Header::of(7 ^ std::uint64_t{1} << bit, memory).seal, seal);
     auto const place = reinterpret_cast<std::uintptr_t>(memory) ^ std::uintptr_t{1} << bit;
-    EXPECT_NE(Header::of_live(7, reinterpret_cast<std::byte const*>(place)).seal, seal);
-    EXPECT_NE(Header::seal_of_free(reinterpret_cast<std::byte const*>(place)), Header::seal_of_free(memory));
+    EXPECT_NE(Header::of(7, reinterpret_cast<std::byte const*>(place)).seal, seal);
     for (std::uint64_t& key : secrets.seal_keys) {
       key ^= std::uint64_t{1} << bit;
-      EXPECT_NE(Header::of_live(7, memory).seal, seal);
+      EXPECT_NE(Header::of(7, memory).seal, seal);
       key ^= std::uint64_t{1} << bit;
     }
   }
@@ -107,23 +106,22 @@ TEST(HardenedSeal, has_no_byte_that_is_text_or_zero) {
   std::mt19937_64 random(4);
   for (int i = 0; i < 4000; ++i) {
     auto const* const place = reinterpret_cast<std::byte const*>(random() & ~std::uint64_t{15});
-    for (std::uint64_t const seal : {Header::of_live(random(), place).seal, Header::seal_of_free(place)})
-      ASSERT_EQ(seal & 0x8080808080808080, 0x8080808080808080);
+    ASSERT_EQ(Header::of(random(), place).seal & 0x8080808080808080, 0x8080808080808080);
   }
 }
 
-TEST(HardenedSeal, of_a_free_block_is_none_of_a_live_one) {
+TEST(HardenedSeal, of_a_block_in_one_state_is_not_that_of_another) {
   std::mt19937_64 random(5);
   for (int i = 0; i < 4000; ++i) {
-    Facts facts = random_facts(random);
-    facts.state = BlockState::kLive;
+    std::uint64_t const word = random_facts(random).word();
     std::byte const* const place = memory + 16 * (i % 200);
-    ASSERT_NE(Header::of_live(facts.word(), place).seal, Header::seal_of_free(place));
+    ASSERT_NE(Header::of(Facts::in_state(word, BlockState::kLive), place).seal,
+              Header::of(Facts::in_state(word, BlockState::kFree), place).seal);
   }
 }
 
 TEST(HardenedSeal, finds_every_flipped_bit_of_a_header) {
-  Header const header = Header::of_live(Facts{.bytes = 77, .state = BlockState::kLive}.word(), memory + 32);
+  Header const header = Header::of(Facts{.bytes = 77, .state = BlockState::kLive}.word(), memory + 32);
   header.store(memory + 32);
   EXPECT_EQ(Header::load(memory + 32), header);
   for (unsigned bit = 0; bit < 8 * kHeaderBytes; ++bit) {

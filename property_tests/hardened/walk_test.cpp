@@ -123,9 +123,10 @@ TEST(HardenedWalk, believes_in_stacks_of_64_mib_and_no_more) {
       auto* const frame = reinterpret_cast<Frame*>(at);
       *frame = {0, 2};
       unsigned const begun = walk_stack(frame, 3).count;
-      entry_frame = {at, 1};
+      own.entry = {at, 1};
+      own.entry_at = at - sizeof(Frame);
       unsigned const reached = walk_stack(nullptr, 3).count;
-      entry_frame = {};
+      own.entry = {};
       return std::pair{begun, reached};
     };
     EXPECT_EQ(walked_from(top - kLargest), (std::pair{1u, 2u}));

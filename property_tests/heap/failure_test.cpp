@@ -22,7 +22,7 @@ class Scenario {
   // Runs scenario `number` under `plan` and checks all that must hold after it. Returns how many
   // calls could have failed, the same in each run.
   static std::uint64_t run(unsigned number, FaultPlan plan) {
-    hardened::own_state = 0;
+    hardened::own.random = hardened::own.leaving = 0;
     FaultyLinux::reset(plan);
     Scenario scenario;
     scenario.allocator_->configure(without_quarantine());

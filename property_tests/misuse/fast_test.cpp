@@ -70,6 +70,7 @@ constexpr Weaker kWeaker[] = {
     {"write_after_free_at_start", kEnds, kEnds},
     {"write_after_free_at_end", kEnds, kEnds},
     {"write_after_free_before_reuse", kEnds, kEnds},
+    {"write_after_free_when_much_was_freed", kEnds, kEnds},
     {"read_after_free", kEnds, kEnds},
     {"read_past_end", kEnds, kEnds},
     {"read_before_start", kEnds, kEnds},

@@ -157,16 +157,13 @@ void write_past_end_while_others_are_freed() {
   for (int i = 0; i < 20; ++i) std::free(std::malloc(5000));
   ::_exit(0);
 }
-void write_before_start() {
+void write_before(std::ptrdiff_t bytes) {
   char* const block = allocated();
-  write_at(block, -1, 0);
+  write_at(block, -bytes, 0);
   std::free(block);
 }
-void write_sixteen_before_start() {
-  char* const block = allocated();
-  write_at(block, -16, 0);
-  std::free(block);
-}
+void write_before_start() { write_before(1); }
+void write_sixteen_before_start() { write_before(16); }
 void write_past_zero_bytes() {
   size = 0;
   char* const block = allocated();
@@ -179,19 +176,20 @@ void write_after_free() {
   std::free(block);
   if (wrong) block[size / 2] = 'y';
 }
-void write_after_free_at_start() {
+void write_after_free_at(std::size_t offset) {
   char* const block = allocated();
   std::free(block);
-  if (wrong) block[0] = 'y';
+  if (wrong) block[offset] = 'y';
 }
-void write_after_free_at_end() {
-  char* const block = allocated();
-  std::free(block);
-  if (wrong) block[size - 1] = 'y';
-}
+void write_after_free_at_start() { write_after_free_at(0); }
+void write_after_free_at_end() { write_after_free_at(size - 1); }
 void write_after_free_before_reuse() {
   write_after_free();
   churn(100'000);
+}
+void write_after_free_when_much_was_freed() {
+  churn(1'000);
+  write_after_free();
 }
 void read_after_free() {
   char* const block = allocated();
@@ -361,6 +359,7 @@ constexpr Bug kBugs[] = {BUG(double_free),
                          BUG(write_after_free_at_start),
                          BUG(write_after_free_at_end),
                          BUG(write_after_free_before_reuse),
+                         BUG(write_after_free_when_much_was_freed),
                          BUG(read_after_free),
                          BUG(read_past_end),
                          BUG(read_before_start),

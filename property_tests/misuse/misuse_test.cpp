@@ -251,15 +251,28 @@ TEST(HardenedFill, of_one_in_so_many_finds_writes_at_both_ends_of_every_block) {
     }
 }
 
-TEST(HardenedFill, of_one_in_so_many_finds_about_that_share_of_writes_further_in) {
+// Of sixty programs, each with another seed.
+unsigned found_further_in(char const* bug, std::vector<std::string> environment) {
   unsigned found = 0;
   for (int seed = 1; seed <= 60; ++seed) {
-    ChildResult const child = run_child(LIBRARY, {PROGRAM, "write_after_free", "4000", "main", "wrong"},
-                                        {"HAKMEM_FILL=4", "HAKMEM_SEED=" + std::to_string(seed)});
-    found += child.signal == SIGABRT;
+    environment.push_back("HAKMEM_SEED=" + std::to_string(seed));
+    found += run_child(LIBRARY, {PROGRAM, bug, "4000", "main", "wrong"}, environment).signal == SIGABRT;
+    environment.pop_back();
   }
-  EXPECT_GE(found, 4u);
-  EXPECT_LE(found, 30u);
+  return found;
+}
+
+TEST(HardenedFill, of_one_in_so_many_finds_about_that_share_of_writes_further_in) {
+  char const* const bug = "write_after_free_when_much_was_freed";
+  unsigned const of_a_quarter = found_further_in(bug, {"HAKMEM_FILL=4"});
+  EXPECT_GE(of_a_quarter, 4u);
+  EXPECT_LE(of_a_quarter, 30u);
+  EXPECT_LE(found_further_in(bug, {}), 15u) << "one in sixteen is the default";
+  EXPECT_EQ(found_further_in(bug, {"HAKMEM_FILL=1"}), 60u);
+}
+
+TEST(HardenedFill, is_whole_until_the_quarantine_is_full) {
+  EXPECT_EQ(found_further_in("write_after_free", {"HAKMEM_FILL=1000000"}), 60u);
 }
 
 // A guard that is hit is told of although the program has installed a handler since; then that one runs.

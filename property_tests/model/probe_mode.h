@@ -55,6 +55,7 @@ struct ProbeMode {
   static std::uint64_t failures() noexcept { return 0; }
   static bool refuses(std::size_t) noexcept { return false; }
   static bool guards_next() noexcept { return guards.load(); }
+  static bool serves_plainly() noexcept { return !guards.load(); }
   static bool carve_in_front() noexcept { return (carved++ & 1) != 0; }
 
   static constexpr std::size_t padded_bytes(std::size_t request, std::size_t alignment) noexcept {
@@ -84,12 +85,21 @@ struct ProbeMode {
   }
 
   static bool inspect(BlockPlace const& place, ClientPtr pointer, Claim const&) noexcept {
-    Header* const header = header_of(pointer.unchecked());
-    bool const live = place.is_block() && header->magic == kLive &&
-                      static_cast<std::byte*>(pointer.unchecked()) - place.start == header->gap;
+    bool const live = is_live(place, pointer);
     if (!live) ++refused;
-    last_inspected = header;
+    last_inspected = header_of(pointer.unchecked());
     return live;
+  }
+
+  static void* arm_ordinary(BlockPlace const& place, std::size_t bytes, AllocationKind kind) noexcept {
+    return arm(place, {bytes, kMinAlignment, kind}, false);
+  }
+  static bool admit_ordinary(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
+    return is_live(place, pointer) && admit(place, pointer, claim);
+  }
+  static bool inspect_ordinary(BlockPlace const& place, ClientPtr pointer, std::size_t& bytes) noexcept {
+    bytes = header_of(pointer.unchecked())->requested;
+    return is_live(place, pointer);
   }
 
   static std::size_t client_bytes(BlockPlace const&) noexcept { return last_inspected->requested; }
@@ -114,6 +124,11 @@ struct ProbeMode {
  private:
   static constexpr std::size_t gap_for(std::size_t alignment) noexcept {
     return alignment < sizeof(Header) ? sizeof(Header) : alignment;
+  }
+  static bool is_live(BlockPlace const& place, ClientPtr pointer) noexcept {
+    Header* const header = header_of(pointer.unchecked());
+    return place.is_block() && header->magic == kLive &&
+           static_cast<std::byte*>(pointer.unchecked()) - place.start == header->gap;
   }
   static Header* header_of(void* client) noexcept {
     return reinterpret_cast<Header*>(static_cast<std::byte*>(client) - sizeof(Header));

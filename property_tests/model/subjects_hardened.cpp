@@ -13,6 +13,7 @@ void start_mode(std::size_t quarantine_bytes) {
   static bool const started = [] {
     Settings settings;
     settings.seed = 1;
+    settings.fill_one_in = 1;  // the oracles promise that every write after free is found
     settings.on_error.choice = ErrorAction::kContinue;
     settings.report_file = "/dev/null";
     HardenedMode::configure(settings);
@@ -21,7 +22,7 @@ void start_mode(std::size_t quarantine_bytes) {
     return true;
   }();
   static_cast<void>(started);
-  hardened::fixed.quarantine_bytes = quarantine_bytes;
+  hardened::fixed.set_quarantine(quarantine_bytes);
 }
 
 }  // namespace
