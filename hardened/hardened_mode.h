@@ -191,9 +191,7 @@ struct HardenedMode {
   [[gnu::always_inline]] static void make_free(BlockPlace const& place, std::uint64_t word) noexcept {
     using namespace hardened;
     note_release(*place.record);
-    word = Facts::in_state(word, BlockState::kFree);
-    if (is_short(place) || fills_whole()) [[unlikely]]
-      word |= Facts::kWhole;
+    word = Facts::in_state(word, BlockState::kFree) | (fills_whole() ? Facts::kWhole : 0);
     fill_free(place, word);
     place.record->state.store(word, std::memory_order_release);
   }

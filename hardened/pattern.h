@@ -25,6 +25,7 @@ inline Word differs_from_pattern(std::byte const* at) noexcept {
 }
 
 using PatternWords = std::uint64_t __attribute__((vector_size(16), may_alias));
+inline constexpr std::size_t kWordsBytes = 16;
 
 // The bits of 16 bytes that differ.
 [[gnu::always_inline]] inline PatternWords words_differ(std::byte const* at) noexcept {
@@ -36,11 +37,9 @@ using PatternWords = std::uint64_t __attribute__((vector_size(16), may_alias));
 // act(offset) for each 16 bytes of so many, one after the other: there is no loop.
 template <std::size_t Bytes, class Act>
 [[gnu::always_inline]] inline void for_each_words(Act act) noexcept {
-  static_assert(Bytes % sizeof(PatternWords) == 0);
-  [act]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
-    (act(I * sizeof(PatternWords)), ...);
-  }
-  (std::make_index_sequence<Bytes / sizeof(PatternWords)>());
+  static_assert(Bytes % kWordsBytes == 0);
+  [act]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) { (act(I * kWordsBytes), ...); }
+  (std::make_index_sequence<Bytes / kWordsBytes>());
 }
 
 // The bits that differ in so many bytes from `from` on.

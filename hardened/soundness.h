@@ -73,11 +73,14 @@ inline bool live_is_sound(BlockPlace const& place, std::uint64_t record) noexcep
   return place.first || previous_is_sound(place.previous());
 }
 
-// What is filled of a free block: so many bytes behind the header and before the end, which may meet, or all. A shorter
-// block is always filled whole, and its record says so.
+// What is filled of a free block: so many bytes behind the header and before the end, which may meet, or all.
 inline constexpr std::size_t kFilledEnd = 64;
+// All of a shorter block always is: up to three times 16 bytes, of which two may be the same.
 [[gnu::always_inline]] inline bool is_short(BlockPlace const& place) noexcept {
   return place.bytes < kHeaderBytes + kFilledEnd;
+}
+[[gnu::always_inline]] inline std::byte* middle_of_short(BlockPlace const& place) noexcept {
+  return place.start + kHeaderBytes + (place.bytes > kHeaderBytes + 2 * kWordsBytes ? kWordsBytes : 0);
 }
 
 // Whether all of a free block holds the pattern; if not, both ends do. Domain: not large.
@@ -91,6 +94,8 @@ inline bool is_filled_whole(BlockPlace const& place, std::uint64_t record) noexc
     return false;
   std::byte const* const from = place.start + kHeaderBytes;
   std::byte const* const end = place.start + place.bytes;
+  if (is_short(place))
+    return is_zero(words_differ(from) | words_differ(middle_of_short(place)) | words_differ(end - kWordsBytes));
   if ((record & Facts::kWhole) != 0) [[unlikely]]
     return stretch_holds_pattern(from, end);
   return is_zero(differs_in<kFilledEnd>(from) | differs_in<kFilledEnd>(end - kFilledEnd));
@@ -113,7 +118,11 @@ inline bool is_filled_whole(BlockPlace const& place, std::uint64_t record) noexc
 [[gnu::always_inline]] inline void fill_free(BlockPlace const& place, std::uint64_t record) noexcept {
   std::byte* const from = place.start + kHeaderBytes;
   std::byte* const end = place.start + place.bytes;
-  if ((record & Facts::kWhole) != 0) [[unlikely]] {
+  if (is_short(place)) {
+    fill_words<kWordsBytes>(from);
+    fill_words<kWordsBytes>(middle_of_short(place));
+    fill_words<kWordsBytes>(end - kWordsBytes);
+  } else if ((record & Facts::kWhole) != 0) [[unlikely]] {
     fill_stretch(from, end);
   } else {
     fill_words<kFilledEnd>(from);
