@@ -28,18 +28,22 @@ struct Mitigation {
 };
 
 std::vector<Mitigation> all_mitigations() {
-  std::string const none = "HAKMEM_QUARANTINE=0", no_stacks = "HAKMEM_STACKS=0", no_sweep = "HAKMEM_CHECK=free";
+  std::string const none = "HAKMEM_QUARANTINE=0", no_stacks = "HAKMEM_STACKS=0", no_sweep = "HAKMEM_CHECK=free",
+                    no_fill = "HAKMEM_FILL=1000000";
   char const* const checked = "hakmem-hardened";
   return {
       {kReference, "hakmem", {}},
       {"fast build, sample:1000", "hakmem", {"HAKMEM_GUARD=sample:1000"}},
       {"fast build, sample:100", "hakmem", {"HAKMEM_GUARD=sample:100"}},
-      {"always on: records, headers, pattern, links", checked, {none, no_stacks, no_sweep}},
-      {"with quarantine", checked, {no_stacks, no_sweep}},
-      {"with stacks", checked, {none, no_sweep}},
-      {"with the check at exit", checked, {none, no_stacks}},
-      {"with guards, sample:1000", checked, {none, no_stacks, no_sweep, "HAKMEM_GUARD=sample:1000"}},
+      {"always on: records, headers, pattern at both ends, links", checked, {none, no_stacks, no_sweep, no_fill}},
+      {"with the pattern throughout one freed block in 16", checked, {none, no_stacks, no_sweep}},
+      {"with the pattern throughout each freed block", checked, {none, no_stacks, no_sweep, "HAKMEM_FILL=1"}},
+      {"with quarantine", checked, {no_stacks, no_sweep, no_fill}},
+      {"with stacks", checked, {none, no_sweep, no_fill}},
+      {"with the check at exit", checked, {none, no_stacks, no_fill}},
+      {"with guards, sample:1000", checked, {none, no_stacks, no_sweep, no_fill, "HAKMEM_GUARD=sample:1000"}},
       {"checked build, all defaults", checked, {}},
+      {"checked build, and the pattern throughout each freed block", checked, {"HAKMEM_FILL=1"}},
       {"checked build, and guards, sample:1000", checked, {"HAKMEM_GUARD=sample:1000"}},
       {"Scudo", kScudo, {}},
   };

@@ -72,7 +72,7 @@ class Allocator {
   // Where the client is not trusted, the first thing that allocate() and release() try (core/heap/ordinary.h).
   // Null, or false: nothing happened.
   [[gnu::always_inline]] void* allocate_ordinary(Heap* heap, std::size_t bytes, AllocationKind kind) noexcept {
-    return Ordinary<C>::allocate(heap, bytes, kind);
+    return Mode::serves_plainly() ? Ordinary<C>::allocate(heap, bytes, kind) : nullptr;
   }
   [[gnu::always_inline]] bool release_ordinary(Heap* heap, void* address, Claim const& claim) noexcept {
     return Ordinary<C>::release(heap, global_.space.registry(), ClientPtr(address), claim);
@@ -313,11 +313,11 @@ class Allocator {
   }
 
   [[gnu::noinline]] void* serve_checked(Heap* heap, Request const& request, bool& zeroed) noexcept {
-    if (request.alignment == kMinAlignment)
-      if (void* const block = allocate_ordinary(heap, request.bytes, request.kind)) return block;
     std::size_t const bytes = Mode::padded_bytes(request.bytes, request.alignment);
     void* block = nullptr;
     if (Mode::guards_next() && global_.space.may_guard()) block = allocate_large(bytes, request.alignment, zeroed);
+    if (!block && request.alignment == kMinAlignment)
+      if (void* const served = Ordinary<C>::allocate(heap, request.bytes, request.kind)) return served;
     if (!block) block = allocate_block(heap, bytes, request.alignment, zeroed);
     return block ? Mode::arm(find(block), request, zeroed) : nullptr;
   }

@@ -294,8 +294,7 @@ Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, 
       kernels::blocks_in_span(count * G::kSlabBytes, head->first_offset(), block_bytes, C::Mode::kSpanTailBytes));
   head->zeroed = span.zeroed;
   head->state = SlabState::kPartial;
-  if constexpr (!C::Mode::kMetadataInBand)
-    head->reach = {reinterpret_cast<std::byte*>(head->block(0)), head->record(0), Resolver<C>::reciprocal(index)};
+  if constexpr (!SuperSlab<C>::kInBand) head->reach = Resolver<C>::reach_of(head);
   mark_span(head);
   SlabTitle<C>& title = span.super->title(span.first);
   title.block_bytes = head->block_bytes;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/heap/heap.h"
+#include "core/heap/resolver.h"
 
 namespace hakmem {
 
@@ -49,6 +50,8 @@ bool Heap<C>::validate_span(Slab<C>* head) noexcept {
     if (slab.head_distance != distance || slab.state != SlabState::kNone) return false;
     if (slab.owner() != nullptr) return false;
   }
+  if constexpr (!SuperSlab<C>::kInBand)
+    if (head->reach != Resolver<C>::reach_of(head)) return false;
   return head->validate();
 }
 

@@ -19,7 +19,7 @@ struct Ordinary {
   // A block that was free. Null: none is at hand.
   [[gnu::always_inline]] static void* allocate(Heap<C>* heap, std::size_t bytes, AllocationKind kind) noexcept {
     constexpr std::size_t kPadding = Mode::padded_bytes(0, kMinAlignment);
-    if (bytes > G::kDirectMax - kPadding || !Mode::serves_plainly()) [[unlikely]]
+    if (bytes > G::kDirectMax - kPadding) [[unlikely]]
       return nullptr;
     Slab<C>* const slab = heap->active_slab(bytes + kPadding);
     Block<C>* const block = Heap<C>::pop(slab);

@@ -75,8 +75,10 @@ class Resolver {
     return place_of(head, static_cast<unsigned>(number_at(head, block)));
   }
 
-  // Of the size of a class; kClassCount stands for spans of a single block, whose number is 0.
-  static constexpr kernels::Word reciprocal(unsigned index) noexcept { return kReciprocals[index]; }
+  // What a span is to keep at hand. Domain: its place, block size and class are known.
+  static SpanReach<false> reach_of(Slab<C> const* head) noexcept {
+    return {reinterpret_cast<std::byte*>(head->block(0)), head->record(0), kReciprocals[head->size_class]};
+  }
 
   // act(place) for each block of a span that was ever handed out.
   template <class Act>

@@ -61,6 +61,7 @@ struct SpanReach {
   std::byte* start = nullptr;  // of block 0
   BlockRecord* records = nullptr;
   kernels::Word reciprocal = 0;  // of block_bytes
+  bool operator==(SpanReach const&) const = default;
 };
 template <>
 struct SpanReach<true> {};

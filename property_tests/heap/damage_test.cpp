@@ -87,6 +87,11 @@ TYPED_TEST(HeapDamage, of_a_slab_is_noticed) {
   this->expect_noticed("super", slab->super, nullptr);
   this->expect_noticed("owner", super->title(slab->index).owner, TypeParam::Alloc::unattached());
   this->expect_noticed("distance to the head", slab->head_distance, std::uint8_t{1});
+  if constexpr (!TypeParam::Alloc::SuperSlab::kInBand) {
+    this->expect_noticed("where its blocks are", slab->reach.start, slab->reach.start + 16);
+    this->expect_noticed("where its records are", slab->reach.records, slab->reach.records + 1);
+    this->expect_noticed("the reciprocal of its block size", slab->reach.reciprocal, slab->reach.reciprocal + 1);
+  }
   this->expect_noticed("countdown", slab->countdown, 0u);
   this->expect_noticed("state", slab->state, SlabState::kFull);
   this->expect_noticed("class", slab->size_class, std::uint8_t{1});
