@@ -80,12 +80,12 @@ class Runtime {
     return block;
   }
 
-  // The same where a mode checks its client.
+  // free and delete where a mode checks its client: the short way (core/heap/ordinary.h), or that of all others. The
+  // claims are two, so that the first stays in registers.
   template <AllocationKind kind>
   [[gnu::noinline]] static void release_checked(void* block, std::size_t bytes) noexcept {
     if (!block) return;
-    Claim const claim{kind, bytes};
-    if (!core_.release_ordinary(heap_, block, claim)) [[unlikely]]
+    if (!core_.release_ordinary(heap_, block, {kind, bytes})) [[unlikely]]
       return release(block, {kind, bytes});
     sweep_if_asked();
   }

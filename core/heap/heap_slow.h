@@ -290,11 +290,11 @@ Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, 
   head->slabs = static_cast<std::uint8_t>(count);
   head->block_bytes = static_cast<std::uint32_t>(block_bytes);
   head->size_class = static_cast<std::uint8_t>(index);
+  if constexpr (!SuperSlab<C>::kInBand) head->reach = Resolver<C>::reach_of(head);
   head->capacity = static_cast<std::uint16_t>(
       kernels::blocks_in_span(count * G::kSlabBytes, head->first_offset(), block_bytes, C::Mode::kSpanTailBytes));
   head->zeroed = span.zeroed;
   head->state = SlabState::kPartial;
-  if constexpr (!SuperSlab<C>::kInBand) head->reach = Resolver<C>::reach_of(head);
   mark_span(head);
   SlabTitle<C>& title = span.super->title(span.first);
   title.block_bytes = head->block_bytes;
