@@ -7,16 +7,19 @@
 #include <cstring>
 
 namespace hakmem {
-
 void fill_stretch(std::byte* from, std::byte* to, unsigned char byte) noexcept {
   std::memset(from, byte, static_cast<std::size_t>(to - from));
 }
 
 bool stretch_holds(std::byte const* from, std::byte const* to, unsigned char byte) noexcept {
-  using Words = std::uint64_t __attribute__((vector_size(16), may_alias));
+  using Words = std::uint64_t __attribute__((vector_size(16)));
   std::uint64_t const word = byte * 0x0101010101010101u;
+  Words const words = {word, word};
   Words differs{};
-  for (; from != to; from += sizeof(Words)) differs |= *reinterpret_cast<Words const*>(from) ^ Words { word, word };
+  for (Words next; from != to; from += sizeof next) {
+    std::memcpy(&next, from, sizeof next);
+    differs |= next ^ words;
+  }
   return (differs[0] | differs[1]) == 0;
 }
 
@@ -25,7 +28,7 @@ namespace {
 #if defined(__x86_64__)
 // 64 bytes a round and the last 64 once more, however many of them were done: how long a stretch is nobody can
 // foresee, and so the only branch that is mispredicted is the one that ends the loop.
-using Wide = std::uint64_t __attribute__((vector_size(32), aligned(16), may_alias));
+using Wide = std::uint64_t __attribute__((vector_size(32)));
 constexpr std::ptrdiff_t kRound = 2 * sizeof(Wide);
 
 [[gnu::target("avx2")]] void fill_wide(std::byte* from, std::byte* to, unsigned char byte) noexcept {
@@ -35,11 +38,11 @@ constexpr std::ptrdiff_t kRound = 2 * sizeof(Wide);
   Wide const words = {word, word, word, word};
   std::byte* const last = to - kRound;
   for (; from < last; from += kRound) {
-    *reinterpret_cast<Wide*>(from) = words;
-    *reinterpret_cast<Wide*>(from + sizeof(Wide)) = words;
+    std::memcpy(from, &words, sizeof words);
+    std::memcpy(from + sizeof words, &words, sizeof words);
   }
-  *reinterpret_cast<Wide*>(last) = words;
-  *reinterpret_cast<Wide*>(last + sizeof(Wide)) = words;
+  std::memcpy(last, &words, sizeof words);
+  std::memcpy(last + sizeof words, &words, sizeof words);
 }
 
 [[gnu::target("avx2")]] bool holds_wide(std::byte const* from, std::byte const* to, unsigned char byte) noexcept {
@@ -48,18 +51,20 @@ constexpr std::ptrdiff_t kRound = 2 * sizeof(Wide);
   std::uint64_t const word = byte * 0x0101010101010101u;
   Wide const words = {word, word, word, word};
   std::byte const* const last = to - kRound;
-  Wide first = *reinterpret_cast<Wide const*>(last) ^ words;
-  Wide second = *reinterpret_cast<Wide const*>(last + sizeof(Wide)) ^ words;
+  Wide first, second;
+  std::memcpy(&first, last, sizeof first);
+  std::memcpy(&second, last + sizeof first, sizeof second);
+  Wide differs = (first ^ words) | (second ^ words);
   for (; from < last; from += kRound) {
-    first |= *reinterpret_cast<Wide const*>(from) ^ words;
-    second |= *reinterpret_cast<Wide const*>(from + sizeof(Wide)) ^ words;
+    std::memcpy(&first, from, sizeof first);
+    std::memcpy(&second, from + sizeof first, sizeof second);
+    differs |= (first ^ words) | (second ^ words);
   }
-  first |= second;
-  return (first[0] | first[1] | first[2] | first[3]) == 0;
+  return (differs[0] | differs[1] | differs[2] | differs[3]) == 0;
 }
 
-// The processor has AVX2, and the system keeps 32 bytes of each vector register. The compiler's own way to ask would run
-// code when the library is loaded.
+// The processor has AVX2, and the system keeps 32 bytes of each vector register. The compiler's own way to ask would
+// run code when the library is loaded.
 bool has_wide_vectors() noexcept {
   unsigned eax, ebx, ecx, edx;
   constexpr unsigned kAvxRegisters = 6;
