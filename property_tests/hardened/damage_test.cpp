@@ -362,5 +362,28 @@ TEST(HardenedGlance, reaches_blocks_with_one_behind_them_and_never_looks_before_
   EXPECT_FALSE(reached(true, true, 4096, Where::kSmall));
 }
 
+// Of all sizes around those where the way of filling and comparing changes.
+TEST(HardenedFill, is_compared_to_every_byte_that_it_covers_and_covers_no_more_than_the_record_says) {
+  for (std::size_t bytes = 32; bytes <= Span::kMostBytes; bytes += 16) {
+    for (bool const whole : {false, true}) {
+      Span span(true, bytes);
+      std::memset(span.start(), 0x55, Span::kBlocks * bytes);
+      for (std::size_t index = 0; index < Span::kBlocks; ++index) span.make_free(index, 8, whole);
+      std::byte* const start = span.place(2).start;
+      for (std::byte* at = start + kHeaderBytes; at != start + bytes; ++at) {
+        bool const covered = is_filled_whole(span.place(2), span.word(2)) || at < start + kHeaderBytes + kFilledEnd ||
+                             at >= start + bytes - kFilledEnd;
+        if (!covered) {
+          ASSERT_EQ(*at, std::byte{0x55}) << bytes << " at " << at - start;
+        }
+        *at ^= std::byte{1};
+        ASSERT_EQ(free_is_sound(span.place(2), span.word(2)), !covered) << bytes << " at " << at - start;
+        *at ^= std::byte{1};
+      }
+      ASSERT_TRUE(free_is_sound(span.place(2), span.word(2))) << bytes;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hakmem::hardened

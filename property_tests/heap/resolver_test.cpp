@@ -53,6 +53,27 @@ TYPED_TEST(HeapResolver, an_address_that_no_block_covers_leads_to_none_and_takes
   this->subject->release(this->heap, block);
 }
 
+// Otherwise the long way would do the same, and only be slower.
+TYPED_TEST(HeapResolver, the_short_way_takes_back_blocks_that_others_follow_and_nothing_else) {
+  using G = typename TypeParam::G;
+  using Short = Ordinary<typename TypeParam::C>;
+  auto const& registry = this->subject->global().space.registry();
+  void* const block = this->subject->allocate(this->heap, 100);
+  void* const large = this->subject->allocate(this->heap, 2 * G::kSuperSlabBytes);
+  std::size_t bytes = 0;
+  EXPECT_TRUE(Short::find_bytes(registry, ClientPtr(block), bytes));
+  EXPECT_EQ(bytes, 100u);
+  EXPECT_FALSE(Short::find_bytes(registry, ClientPtr(large), bytes));
+  EXPECT_FALSE(this->subject->release_ordinary(this->heap, large, {}));
+  EXPECT_FALSE(this->subject->release_ordinary(this->heap, static_cast<std::byte*>(block) + 16, {}));
+  EXPECT_FALSE(this->subject->release_ordinary(this->subject->unattached(), block, {})) << "there is no quarantine";
+  EXPECT_TRUE(this->subject->release_ordinary(this->heap, block, {}));
+  EXPECT_FALSE(this->subject->release_ordinary(this->heap, block, {}));
+  EXPECT_EQ(this->subject->allocate_ordinary(this->heap, 100, AllocationKind::kMalloc), block);
+  this->subject->release(this->heap, block);
+  this->subject->release(this->heap, large);
+}
+
 TYPED_TEST(HeapResolver, every_address_of_a_span_leads_to_the_block_that_covers_it) {
   using G = typename TypeParam::G;
   using Resolve = Resolver<typename TypeParam::C>;

@@ -60,6 +60,14 @@ TEST_P(OsStretch, does_not_hold_a_byte_where_another_is_repeated) {
   }
 }
 
+#if defined(__x86_64__)
+TEST(OsStretchCode, is_that_of_wide_vectors_where_the_machine_has_them) {
+  bool const wide = fastest_stretch_code().fill != kPortableStretchCode.fill;
+  EXPECT_EQ(wide, __builtin_cpu_supports("avx2") != 0);
+  EXPECT_EQ(fastest_stretch_code().holds != kPortableStretchCode.holds, wide);
+}
+#endif
+
 INSTANTIATE_TEST_SUITE_P(, OsStretch, ::testing::Bool(),
                          [](auto const& info) { return info.param ? "fastest" : "portable"; });
 
