@@ -38,8 +38,8 @@ struct alignas(kFixedBytes) Fixed {
   Secrets secrets{};
   StretchCode stretch = kPortableStretchCode;
 
-  std::size_t quarantine_bytes = 256 * kKiB;  // per heap
-  std::size_t quarantine_floor = 192 * kKiB;  // three quarters of it
+  std::size_t quarantine_bytes = 64 * kKiB;  // per heap
+  std::size_t quarantine_floor = 48 * kKiB;  // three quarters of it
   void set_quarantine(std::size_t bytes) noexcept {
     quarantine_bytes = bytes;
     quarantine_floor = bytes - bytes / 4;

@@ -131,7 +131,9 @@ struct HardenedMode {
                                                    AllocationKind kind) noexcept {
     using namespace hardened;
     std::uint64_t const before = place.record->state.load(std::memory_order_relaxed);
-    if (Facts::state_of(before) != BlockState::kFree || !free_is_sound(place, before)) [[unlikely]]
+    if (before == 0 && !place.last)
+      fill_ends(place);
+    else if (Facts::state_of(before) != BlockState::kFree || !free_is_sound(place, before)) [[unlikely]]
       return nullptr;
     place.record->state.store(Facts::in_state(before, BlockState::kBusy), std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
@@ -158,14 +160,13 @@ struct HardenedMode {
     make_free(place, word);
     return true;
   }
-  [[gnu::always_inline]] static bool inspect_ordinary(BlockPlace const& place, ClientPtr pointer,
-                                                      std::size_t& bytes) noexcept {
+  // The header alone: nobody else's has a seal that fits it and the place. The record is for who frees the block.
+  [[gnu::always_inline]] static bool inspect_ordinary(ClientPtr pointer, std::size_t& bytes) noexcept {
     using namespace hardened;
-    if (!Glance::reaches(place)) [[unlikely]]
-      return false;
-    std::uint64_t const word = place.record->state.load(std::memory_order_acquire);
-    bytes = word & Facts::kBytesMask;
-    return is_as_claimed(place, pointer, {.any_kind = true}, word) && Glance().at_header(place, word).finds_nothing();
+    std::byte const* const at = static_cast<std::byte const*>(pointer.unchecked()) - kHeaderBytes;
+    Header const header = Header::load(at);
+    bytes = header.word & Facts::kBytesMask;
+    return Facts::state_of(header.word) == BlockState::kLive && header == Header::of(header.word, at);
   }
   static bool guards_next() noexcept {
     return hardened::fixed.guards.choice != GuardPolicy::kOff && hardened::chosen_for_guards();

@@ -101,6 +101,20 @@ inline bool is_filled_whole(BlockPlace const& place, std::uint64_t record) noexc
   return is_zero(differs_in<kFilledEnd>(from) | differs_in<kFilledEnd>(end - kFilledEnd));
 }
 
+// What is filled of every free block.
+[[gnu::always_inline]] inline void fill_ends(BlockPlace const& place) noexcept {
+  std::byte* const from = place.start + kHeaderBytes;
+  std::byte* const end = place.start + place.bytes;
+  if (is_short(place)) {
+    fill_words<kWordsBytes>(from);
+    fill_words<kWordsBytes>(middle_of_short(place));
+    fill_words<kWordsBytes>(end - kWordsBytes);
+  } else {
+    fill_words<kFilledEnd>(from);
+    fill_words<kFilledEnd>(end - kFilledEnd);
+  }
+}
+
 // Writes what surrounds a live block that was free, with the record `before`, and sound: what holds the
 // pattern already stays.
 [[gnu::always_inline]] inline void enclose_reused(BlockPlace const& place, std::uint64_t record,
@@ -116,18 +130,10 @@ inline bool is_filled_whole(BlockPlace const& place, std::uint64_t record) noexc
 
 // Fills a free block that is not large, as its record says.
 [[gnu::always_inline]] inline void fill_free(BlockPlace const& place, std::uint64_t record) noexcept {
-  std::byte* const from = place.start + kHeaderBytes;
-  std::byte* const end = place.start + place.bytes;
-  if (is_short(place)) {
-    fill_words<kWordsBytes>(from);
-    fill_words<kWordsBytes>(middle_of_short(place));
-    fill_words<kWordsBytes>(end - kWordsBytes);
-  } else if ((record & Facts::kWhole) != 0) [[unlikely]] {
-    fill_stretch(from, end);
-  } else {
-    fill_words<kFilledEnd>(from);
-    fill_words<kFilledEnd>(end - kFilledEnd);
-  }
+  if (!is_short(place) && (record & Facts::kWhole) != 0) [[unlikely]]
+    fill_stretch(place.start + kHeaderBytes, place.start + place.bytes);
+  else
+    fill_ends(place);
   Header{0, Header::of(record, place.start).seal}.store(place.start);
 }
 

@@ -69,13 +69,16 @@ class Allocator {
     return serve(heap, {bytes, kMinAlignment, kind}, zeroed);
   }
 
-  // Where the client is not trusted, the first thing that allocate() and release() try (core/heap/ordinary.h).
+  // Where the client is not trusted, what comes before allocate(), release() and usable_bytes() (core/heap/ordinary.h).
   // Null, or false: nothing happened.
   [[gnu::always_inline]] void* allocate_ordinary(Heap* heap, std::size_t bytes, AllocationKind kind) noexcept {
     return Mode::serves_plainly() ? Ordinary<C>::allocate(heap, bytes, kind) : nullptr;
   }
   [[gnu::always_inline]] bool release_ordinary(Heap* heap, void* address, Claim const& claim) noexcept {
     return Ordinary<C>::release(heap, global_.space.registry(), ClientPtr(address), claim);
+  }
+  [[gnu::always_inline]] bool find_usable_bytes(void* address, std::size_t& bytes) const noexcept {
+    return Ordinary<C>::find_bytes(global_.space.registry(), ClientPtr(address), bytes);
   }
 
   // The same, all zero; memory that is known to be zero is not written.
@@ -129,12 +132,7 @@ class Allocator {
 
   // Bytes that the client may use of a block; 0 where a checking mode refuses.
   std::size_t usable_bytes(void* address) const noexcept {
-    if constexpr (!Mode::kTrustsClient) {
-      std::size_t bytes = 0;
-      if (Ordinary<C>::find_bytes(global_.space.registry(), ClientPtr(address), bytes)) [[likely]]
-        return bytes;
-      return usable_bytes_checked(find(address), ClientPtr(address));
-    }
+    if constexpr (!Mode::kTrustsClient) return usable_bytes_checked(ClientPtr(address));
     if constexpr (Mode::kSamples)
       if (LargeBlock* const guarded = guarded_at(address)) [[unlikely]]
         return usable_bytes_checked(Resolver<C>::place_of(guarded), ClientPtr(address));
@@ -357,6 +355,9 @@ class Allocator {
     return moved;
   }
 
+  [[gnu::noinline]] std::size_t usable_bytes_checked(ClientPtr pointer) const noexcept {
+    return usable_bytes_checked(find(pointer.unchecked()), pointer);
+  }
   std::size_t usable_bytes_checked(BlockPlace const& place, ClientPtr pointer) const noexcept {
     Claim const claim{.call = "malloc_usable_size()", .any_kind = true};
     return Mode::inspect(place, pointer, claim) ? Mode::client_bytes(place) : 0;

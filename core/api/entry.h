@@ -81,8 +81,14 @@ struct Entry {
   }
 
   [[gnu::always_inline]] static std::size_t malloc_usable_size(void* block) noexcept {
+    if (!block) return 0;
+    if constexpr (!Runtime::kFastPaths) {
+      std::size_t bytes = 0;
+      if (core().find_usable_bytes(block, bytes)) [[likely]]
+        return bytes;
+    }
     enter();
-    return block ? core().usable_bytes(block) : 0;
+    return core().usable_bytes(block);
   }
 
   // `pad` is a hint about a contiguous heap's top; this heap has none.

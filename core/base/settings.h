@@ -44,7 +44,7 @@ struct Settings {
   bool help_at_start = false;
   Level level = Level::kHarden;  // what other options are unless they are set
   // The checked build's.
-  std::size_t quarantine_bytes = 256 << 10;  // of released blocks, per heap, that are not reused yet
+  std::size_t quarantine_bytes = 64 << 10;  // of released blocks, per heap, that are not reused yet
   std::uint32_t fill_one_in = 16;            // of the longer freed blocks, that are filled whole
   unsigned stack_depth = 8;                  // frames kept for each allocation and each release
   std::uint64_t seed = 0;                    // of every random choice; 0: none

@@ -1,6 +1,6 @@
 // What it owns: the short way of malloc and free where the client is not trusted, for what nearly every call is
 // about: a block of a class, of which the mode sees at a glance that nothing is wrong. Everything else - large and
-// aligned blocks, the first use of memory, errors and what only looks like one - takes the long way, through
+// aligned blocks, the last one of a span, errors and what only looks like one - takes the long way, through
 // core/api/allocator.h and the mode's arm() and admit().
 // Invariants: what is not done here in full has changed nothing.
 // Thread-safety: as core/heap/heap.h.
@@ -16,7 +16,7 @@ struct Ordinary {
   using G = typename C::Geo;
   using Mode = typename C::Mode;
 
-  // A block that was free. Null: none is at hand.
+  // A block of the active slab. Null: it has none.
   [[gnu::always_inline]] static void* allocate(Heap<C>* heap, std::size_t bytes, AllocationKind kind) noexcept {
     constexpr std::size_t kPadding = Mode::padded_bytes(0, kMinAlignment);
     if (bytes > G::kDirectMax - kPadding) [[unlikely]]
@@ -25,6 +25,8 @@ struct Ordinary {
     Block<C>* const block = Heap<C>::pop(slab);
     if (!block) [[unlikely]]
       return nullptr;
+    // As pop() does with the link: what the next call waits for. Behind the last block that is no address; no matter.
+    __builtin_prefetch(Resolver<C>::place_of_taken(slab, slab->free).record, 1);
     if (void* const armed = Mode::arm_ordinary(Resolver<C>::place_of_taken(slab, block), bytes, kind)) [[likely]]
       return armed;
     return arm_taken(slab, block, {bytes, kMinAlignment, kind});
@@ -42,11 +44,14 @@ struct Ordinary {
     return true;
   }
 
-  // What the client may use of its block, in `bytes`. False: not known.
+  // What the client may use of its block, in `bytes`, by what lies in front of it: that can be read wherever in a span
+  // the pointer leads. False: not known.
   [[gnu::always_inline]] static bool find_bytes(Registry<C> const& registry, ClientPtr pointer,
                                                 std::size_t& bytes) noexcept {
-    BlockPlace const place = Resolver<C>::find_followed(registry, pointer.unchecked());
-    return place.where != BlockPlace::Where::kNowhere && Mode::inspect_ordinary(place, pointer, bytes);
+    std::size_t const offset = reinterpret_cast<std::uintptr_t>(pointer.unchecked()) & G::kSuperSlabMask;
+    return registry.find(pointer.unchecked()).super_slab() &&
+           offset - kMinAlignment < SuperSlab<C>::kUsableBytes - kMinAlignment &&
+           Mode::inspect_ordinary(pointer, bytes);
   }
 
   // A block of a span that the client gave back. The heap may be unattached().

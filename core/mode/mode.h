@@ -147,7 +147,8 @@ concept AllocatorMode = requires(std::size_t bytes, void* block, Settings const&
 //   admit         the block is given back: checks it and marks it free; false: refused
 //   inspect       the block is about to be used, as the claim says; false: refused
 //   arm_ordinary, admit_ordinary, inspect_ordinary  the same for most blocks, in few steps; null, or false: nothing
-//                 changed, and nothing is known. The last one tells what the client may use
+//                 changed, and nothing is known. The last one reads the kMinAlignment bytes in front of the pointer and
+//                 tells what the client may use
 //   serves_plainly   no request is refused on purpose, none gets pages of its own
 //   refuses       whether a request of so many bytes is refused on purpose; asked once for each
 //   guards_next   whether the next block, though small, shall have pages of its own between guard pages
@@ -173,7 +174,7 @@ concept CheckingMode = AllocatorMode<M> &&
   noexcept->std::same_as<void*>;
   { M::admit_ordinary(place, pointer, claim) }
   noexcept->std::same_as<bool>;
-  { M::inspect_ordinary(place, pointer, bytes) }
+  { M::inspect_ordinary(pointer, bytes) }
   noexcept->std::same_as<bool>;
   { M::serves_plainly() }
   noexcept->std::same_as<bool>;

@@ -167,7 +167,9 @@ TEST(ApiRuntime, every_call_notes_its_caller_where_the_mode_makes_reports) {
   };
   expect_noted("realloc", [&] { block = Libc::realloc(block, 100); });
   expect_noted("reallocarray", [&] { block = Libc::reallocarray(block, 10, 100); });
-  expect_noted("malloc_usable_size", [&] { Libc::malloc_usable_size(block); });
+  void* const large = Libc::malloc(4 * kMiB);
+  expect_noted("malloc_usable_size", [&] { Libc::malloc_usable_size(large); });
+  Libc::free(large);
   expect_noted("free", [&] { Libc::free(block); });
   auto const expect_noted_and_free = [&](char const* name, auto call) {
     expect_noted(name, [&] { block = call(); });

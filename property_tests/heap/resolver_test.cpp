@@ -74,6 +74,28 @@ TYPED_TEST(HeapResolver, the_short_way_takes_back_blocks_that_others_follow_and_
   this->subject->release(this->heap, large);
 }
 
+// What lies in front of a SuperSlab and behind its slabs is a guard, or nobody's.
+TEST(HeapOrdinary, reads_no_header_outside_of_the_slabs) {
+  using B = Build<HardenedMode, DefaultGeometry>;
+  FaultyLinux::reset();
+  auto const subject = std::make_unique<B::Alloc>();
+  subject->configure(without_quarantine());
+  auto* const heap = subject->attach();
+  void* const block = subject->allocate(heap, 100);
+  auto const& space = subject->global().space;
+  auto* const super = space.registry().find(block).super_slab();
+  std::byte* const behind = super->base + SuperSlab<B::C>::kUsableBytes;
+  std::size_t bytes = 0;
+  for (std::byte* const outside : {super->base, super->base + 15, behind, behind + 16, behind + 17,
+                                   super->base + B::G::kSuperSlabBytes - 1})
+    EXPECT_FALSE(Ordinary<B::C>::find_bytes(space.registry(), ClientPtr(outside), bytes));
+  EXPECT_FALSE(Ordinary<B::C>::find_bytes(space.registry(), ClientPtr(super->base + 24), bytes)) << "no start";
+  EXPECT_FALSE(Ordinary<B::C>::find_bytes(space.registry(), ClientPtr(behind - 1), bytes)) << "nor there";
+  EXPECT_TRUE(Ordinary<B::C>::find_bytes(space.registry(), ClientPtr(block), bytes));
+  subject->release(heap, block);
+  subject->detach(heap);
+}
+
 TYPED_TEST(HeapResolver, every_address_of_a_span_leads_to_the_block_that_covers_it) {
   using G = typename TypeParam::G;
   using Resolve = Resolver<typename TypeParam::C>;

@@ -97,9 +97,9 @@ struct ProbeMode {
   static bool admit_ordinary(BlockPlace const& place, ClientPtr pointer, Claim const& claim) noexcept {
     return is_live(place, pointer) && admit(place, pointer, claim);
   }
-  static bool inspect_ordinary(BlockPlace const& place, ClientPtr pointer, std::size_t& bytes) noexcept {
+  static bool inspect_ordinary(ClientPtr pointer, std::size_t& bytes) noexcept {
     bytes = header_of(pointer.unchecked())->requested;
-    return is_live(place, pointer);
+    return header_of(pointer.unchecked())->magic == kLive;
   }
 
   static std::size_t client_bytes(BlockPlace const&) noexcept { return last_inspected->requested; }
