@@ -17,9 +17,15 @@ namespace hakmem::hardened {
 inline constexpr std::uint64_t kShapeMask = Facts::kAlignmentMask | Facts::kStateMask;
 inline constexpr std::uint64_t kOrdinaryLive = Facts{.alignment = kMinAlignment, .state = BlockState::kLive}.word();
 
-// All bits where the record is one of that state, else none.
-[[gnu::always_inline]] inline std::uint64_t all_if(std::uint64_t record, BlockState state) noexcept {
-  return -static_cast<std::uint64_t>(Facts::state_of(record) == state);
+// All bits where the record is one of a live block, else none; of a busy one, all: it may become one.
+[[gnu::always_inline]] inline std::uint64_t all_if_live(std::uint64_t record) noexcept {
+  constexpr unsigned kAbove = 63 - Facts::kStateShift;
+  static_assert(static_cast<unsigned>(BlockState::kLive) == 1 && static_cast<unsigned>(BlockState::kFree) == 2);
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(record << kAbove) >> 63);
+}
+// The same of a live, free or busy one.
+[[gnu::always_inline]] inline std::uint64_t all_if_used(std::uint64_t record) noexcept {
+  return -static_cast<std::uint64_t>((record & Facts::kStateMask) != 0);
 }
 
 class Glance {
@@ -42,13 +48,13 @@ class Glance {
       differs_ |= -static_cast<std::uint64_t>(!holds_pattern(end - slack, end - kSlackWindow));
     return *this;
   }
-  // The start of the block behind. If that is live and aligned, no header is there: what is seems to differ.
+  // The start of the block behind. If that is live and aligned, no header is there: what is seems to differ. If it is
+  // busy, it may.
   [[gnu::always_inline]] Glance& at_next(BlockPlace const& place) noexcept {
     std::byte const* const start = place.start + place.bytes;
     std::uint64_t const record = place.record[1].state.load(std::memory_order_acquire);
-    std::uint64_t const live = all_if(record, BlockState::kLive), free = all_if(record, BlockState::kFree);
-    differs_ |= seal_differs(start, record) & (live | free);
-    differs_ |= word_differs(start, record) & live;
+    differs_ |= seal_differs(start, record) & all_if_used(record);
+    differs_ |= word_differs(start, record) & all_if_live(record);
     return *this;
   }
   // The end of the slack of the block in front, if there is one. If that is live and aligned, its slack may be shorter.
@@ -57,7 +63,7 @@ class Glance {
       return *this;
     std::uint64_t const record = place.record[-1].state.load(std::memory_order_acquire);
     std::size_t const slack = place.bytes - kMinAlignment - (record & Facts::kBytesMask);
-    std::size_t const facing = std::min(slack, kFacingBytes) & all_if(record, BlockState::kLive);
+    std::size_t const facing = std::min(slack, kFacingBytes) & all_if_live(record);
     words_ |= differs_before<kFacingBytes>(place.start, facing);
     return *this;
   }

@@ -25,8 +25,7 @@ struct Ordinary {
     Block<C>* const block = Heap<C>::pop(slab);
     if (!block) [[unlikely]]
       return nullptr;
-    // As pop() does with the link: what the next call waits for. Behind the last block that is no address; no matter.
-    __builtin_prefetch(Resolver<C>::place_of_taken(slab, slab->free).record, 1);
+    Resolver<C>::prefetch_record(slab, slab->free);  // what the next call waits for, as pop() does with the link
     if (void* const armed = Mode::arm_ordinary(Resolver<C>::place_of_taken(slab, block), bytes, kind)) [[likely]]
       return armed;
     return arm_taken(slab, block, {bytes, kMinAlignment, kind});

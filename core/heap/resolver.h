@@ -40,23 +40,20 @@ class Resolver {
     kernels::Word const number = number_at(head, address);
     if (number + 1 >= head->capacity) [[unlikely]]
       return {};
-    return place_of(head, static_cast<unsigned>(number));
+    return place_of(head, number);
   }
 
-  [[gnu::always_inline]] static BlockPlace place_of(Slab<C>* head, unsigned number) noexcept {
-    BlockPlace place;
-    place.where = BlockPlace::Where::kSmall;
-    place.first = number == 0;
-    place.last = number + 1u == head->capacity;
-    place.start = head->reach.start + std::size_t{number} * head->block_bytes;
-    place.bytes = head->block_bytes;
-    if (place.last) [[unlikely]] {
-      std::byte const* const span_end = head->start() + head->slabs * G::kSlabBytes;
-      place.tail = place.start + place.bytes + C::Mode::kSpanTailBytes <= span_end;
-    }
-    place.record = head->reach.records + number;
-    place.descriptor = head;
-    return place;
+  [[gnu::always_inline]] static BlockPlace place_of(Slab<C>* head, kernels::Word number) noexcept {
+    std::byte* const start = head->reach.start + number * head->block_bytes;
+    bool const last = number + 1 == head->capacity;
+    return {.where = BlockPlace::Where::kSmall,
+            .first = number == 0,
+            .last = last,
+            .tail = last && start + head->block_bytes + C::Mode::kSpanTailBytes <= span_end_of(head),
+            .start = start,
+            .bytes = head->block_bytes,
+            .record = head->reach.records + number,
+            .descriptor = head};
   }
 
   static BlockPlace place_of(LargeBlock* large) noexcept {
@@ -72,7 +69,15 @@ class Resolver {
 
   // Of a block that was just taken from a span of several.
   [[gnu::always_inline]] static BlockPlace place_of_taken(Slab<C>* head, Block<C>* block) noexcept {
-    return place_of(head, static_cast<unsigned>(number_at(head, block)));
+    BlockPlace place = place_of(head, number_at(head, block));
+    place.start = reinterpret_cast<std::byte*>(block);
+    return place;
+  }
+
+  // Of null, nowhere: fetching what is no address does nothing.
+  [[gnu::always_inline]] static void prefetch_record(Slab<C>* head, Block<C> const* block) noexcept {
+    auto const records = reinterpret_cast<std::uintptr_t>(head->reach.records);
+    __builtin_prefetch(reinterpret_cast<void*>(records + number_at(head, block) * sizeof(BlockRecord)), 1);
   }
 
   // What a span is to keep at hand. Domain: its place, block size and class are known.
@@ -87,6 +92,8 @@ class Resolver {
   }
 
  private:
+  static std::byte const* span_end_of(Slab<C>* head) noexcept { return head->start() + head->slabs * G::kSlabBytes; }
+
   // One entry per class, and one for spans of a single block, which have the class kClassCount.
   static constexpr auto kReciprocals = [] {
     std::array<kernels::Word, G::kClassCount + 1> table{};
@@ -129,7 +136,7 @@ class Resolver {
     if (head->block_bytes == 0) [[unlikely]]
       return between;
     kernels::Word const number = number_at(head, address);
-    return number < head->capacity ? place_of(head, static_cast<unsigned>(number)) : between;
+    return number < head->capacity ? place_of(head, number) : between;
   }
 };
 
