@@ -6,6 +6,8 @@
 // Thread-safety: as core/heap/heap.h.
 #pragma once
 
+#include <bit>
+
 #include "core/heap/heap_slow.h"
 #include "core/heap/resolver.h"
 
@@ -43,14 +45,15 @@ struct Ordinary {
     return true;
   }
 
-  // What the client may use of its block, in `bytes`, by what lies in front of it: that can be read wherever in a span
-  // the pointer leads. False: not known.
+  // What the client may use of its block, in `bytes`, by what lies in front of it: that can be read wherever in a slab
+  // the pointer leads, if it is aligned. False: not known.
   [[gnu::always_inline]] static bool find_bytes(Registry<C> const& registry, ClientPtr pointer,
                                                 std::size_t& bytes) noexcept {
     std::size_t const offset = reinterpret_cast<std::uintptr_t>(pointer.unchecked()) & G::kSuperSlabMask;
+    // From the first address that has something in front of it; what lies before that, or is not aligned, is large.
+    std::size_t const units = std::rotr(offset - kMinAlignment, log2_exact(kMinAlignment));
     return registry.find(pointer.unchecked()).super_slab() &&
-           offset - kMinAlignment < SuperSlab<C>::kUsableBytes - kMinAlignment &&
-           Mode::inspect_ordinary(pointer, bytes);
+           units < SuperSlab<C>::kUsableBytes / kMinAlignment - 1 && Mode::inspect_ordinary(pointer, bytes);
   }
 
   // A block of a span that the client gave back. The heap may be unattached().

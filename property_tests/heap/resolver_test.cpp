@@ -90,7 +90,7 @@ TEST(HeapOrdinary, reads_no_header_outside_of_the_slabs) {
                                    super->base + B::G::kSuperSlabBytes - 1})
     EXPECT_FALSE(Ordinary<B::C>::find_bytes(space.registry(), ClientPtr(outside), bytes));
   EXPECT_FALSE(Ordinary<B::C>::find_bytes(space.registry(), ClientPtr(super->base + 24), bytes)) << "no start";
-  EXPECT_FALSE(Ordinary<B::C>::find_bytes(space.registry(), ClientPtr(behind - 1), bytes)) << "nor there";
+  EXPECT_FALSE(Ordinary<B::C>::find_bytes(space.registry(), ClientPtr(behind - 16), bytes)) << "nor there";
   EXPECT_TRUE(Ordinary<B::C>::find_bytes(space.registry(), ClientPtr(block), bytes));
   subject->release(heap, block);
   subject->detach(heap);
