@@ -221,7 +221,9 @@ class alignas(128) Heap {
   void* allocate_class(unsigned index, bool& zeroed) noexcept;
   void* allocate_single(std::size_t size, std::size_t alignment, bool& zeroed) noexcept;
   void* refill(unsigned index, bool& zeroed) noexcept;
-  void populate_ahead(Span const& span, unsigned count) noexcept;
+  void populate_ahead(Slab<C>* head) noexcept;
+  void populate_stretch(Slab<C> const* slab) noexcept;
+  void populate_where_begun(void const* first, void const* from, void const* to, void const* end) noexcept;
   void* carve(Slab<C>* slab, bool& zeroed) noexcept;
   unsigned index_of_request(std::size_t size, std::size_t alignment) const noexcept;
   bool affords_choice() noexcept;

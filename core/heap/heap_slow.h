@@ -5,6 +5,7 @@
 
 #include "core/heap/directory.h"
 #include "core/heap/heap.h"
+#include "core/heap/heap_prefault.h"
 #include "core/heap/heap_sample.h"
 #include "core/heap/resolver.h"
 
@@ -66,31 +67,17 @@ void* Heap<C>::refill(unsigned index, bool& zeroed) noexcept {
     unsigned const count = kernels::slabs_of_class<G>(index);
     Span const span = take_span(count, 1, false);
     if (!span.super) return nullptr;
-    if (bin.active != &no_slab) populate_ahead(span, count);
     bin.growing = make_span(span, count, kernels::size_of_class<G>(index), index);
+    if (bin.active != &no_slab) populate_ahead(bin.growing);
   }
   if (bin.active != bin.growing) activate(bin, bin.growing, bin.growing->carved - bin.growing->used());
   if (Block<C>* const block = pop(bin.active)) return block;
   return carve(bin.active, zeroed);
 }
 
-// Under PrefaultPolicy::kAhead, for a class that filled a slab and grows: one call makes the new span
-// and clean slabs behind it resident, the more the larger the heap is.
-template <class C>
-void Heap<C>::populate_ahead(Span const& span, unsigned count) noexcept {
-  if (global_->space.settings.prefault != PrefaultPolicy::kAhead || span.resident) return;
-  unsigned const wanted = kernels::ahead_slabs(super_slabs_);
-  if (wanted == 0) return;
-  unsigned const behind = span.first + count;
-  std::uint32_t run = kernels::run_of_slabs(span.first, count);
-  if (wanted > count && behind < G::kSlabsPerSuperSlab) run |= span.super->clean_run(behind, wanted - count);
-  std::size_t const bytes = static_cast<std::size_t>(std::popcount(run)) * G::kSlabBytes;
-  if (global_->space.prefault(span.super->base + span.first * G::kSlabBytes, bytes, PrefaultPolicy::kAhead) == bytes)
-    span.super->note_populated(run);
-}
-
 template <class C>
 void* Heap<C>::carve(Slab<C>* slab, bool& zeroed) noexcept {
+  if (slab->cold && slab->carved != 0) populate_stretch(slab);
   unsigned const before = slab->carved;
   Block<C>* const block = slab->carve(G::kCarveBytes);
   handed_out_.add_alone(slab->carved - before);
@@ -294,6 +281,7 @@ Slab<C>* Heap<C>::make_span(Span span, unsigned count, std::size_t block_bytes, 
   head->capacity = static_cast<std::uint16_t>(
       kernels::blocks_in_span(count * G::kSlabBytes, head->first_offset(), block_bytes, C::Mode::kSpanTailBytes));
   head->zeroed = span.zeroed;
+  head->cold = !span.resident;
   head->state = SlabState::kPartial;
   mark_span(head);
   SlabTitle<C>& title = span.super->title(span.first);

@@ -83,6 +83,7 @@ struct alignas(kSlabMetaBytes) Slab {
   std::uint8_t slabs = 0;          // length of the span
   std::uint8_t head_distance = 0;  // slabs back to the head; 0: this is the head
   bool zeroed = false;             // what is not carved yet reads as zero
+  bool cold = false;               // what is not carved yet has no pages, as far as known
   [[no_unique_address]] SpanReach<C::Mode::kMetadataInBand> reach;
   Slab* next = nullptr;  // in its bin's queue
   Slab* prev = nullptr;
