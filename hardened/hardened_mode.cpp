@@ -218,10 +218,13 @@ bool HardenedMode::resize(BlockPlace const& place, std::size_t bytes) noexcept {
   if (!record.state.compare_exchange_strong(before, Facts::in_state(before, BlockState::kBusy),
                                             std::memory_order_acq_rel, std::memory_order_relaxed))
     return false;
+  std::byte* const client = client_of(place, facts);
+  if (bytes < facts.bytes) fill_pattern(client + bytes, client + facts.bytes);  // the rest of the slack holds it
   facts.bytes = bytes;
   facts.generation = Facts::generation_after(before);
   std::uint64_t const word = facts.word();
-  enclose(place, word);
+  std::byte* const header = client - kHeaderBytes;
+  Header::of(word, header).store(header);
   note_allocation(record);
   record.state.store(word, std::memory_order_release);
   return true;

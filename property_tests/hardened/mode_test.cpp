@@ -357,6 +357,7 @@ TEST_F(HardenedModeLife, goes_on_where_it_stands_with_another_size) {
   unsigned const generation = span.facts(2).generation;
   for (std::size_t const bytes : {100, 10, 0, 112}) {
     span.place(2).record->trace = 0;
+    std::memset(pointer.unchecked(), 1, HardenedMode::client_bytes(span.place(2)));
     EXPECT_TRUE(HardenedMode::resize(span.place(2), bytes));
     EXPECT_EQ(HardenedMode::client_bytes(span.place(2)), bytes);
     EXPECT_EQ(span.facts(2).state, BlockState::kLive);

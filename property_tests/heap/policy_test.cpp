@@ -274,7 +274,7 @@ TEST_F(HeapPolicy, ahead_populates_a_span_and_no_more_than_the_stretch_behind_it
   for (unsigned held = 0; held < 34; held = static_cast<unsigned>(bases().size())) {
     for (int i = 0; i < 500; ++i) {
       std::uint64_t const mapped = bases().size();
-      shadow.allocate(heap, 8000);
+      shadow.allocate(heap, 9000);
       std::uint64_t const now = asked() - before;
       before += now;
       if (now == 0) continue;
