@@ -92,6 +92,12 @@ class FaultyOs {
     state_.mappings = Mappings{true, now, most};
   }
 
+  // Whether the system makes huge pages unasked from now on; at first it does not.
+  static void set_gives_huge_pages(bool gives) {
+    std::scoped_lock const held(mutex_);
+    state_.gives_huge_pages = gives;
+  }
+
   static std::uint64_t calls(OsCall call) { return read(state_.calls[static_cast<unsigned>(call)]); }
   static std::uint64_t calls() { return read(state_.log).size(); }
   static std::vector<OsCall> log() { return read(state_.log); }
@@ -114,6 +120,7 @@ class FaultyOs {
 
   static std::size_t page_bytes() noexcept { return Under::page_bytes(); }
   static std::size_t huge_page_bytes() noexcept { return Under::huge_page_bytes(); }
+  static bool gives_huge_pages() noexcept { return read(state_.gives_huge_pages); }
 
   static OsMapping map(void* hint, std::size_t bytes, MapKind kind) noexcept {
     std::scoped_lock const held(mutex_);
@@ -230,6 +237,7 @@ class FaultyOs {
     std::map<std::string, std::size_t> names;
     std::uint64_t skipped_ms = 0;
     Mappings mappings;
+    bool gives_huge_pages = false;
     RangeLedger ledger;
     std::string violation;
   };

@@ -64,6 +64,7 @@ class SimulatedOs {
   static OsStatus protect_read_write(void* address, std::size_t bytes) noexcept;
   static OsStatus guard(void* address, std::size_t bytes) noexcept;
   static bool guards_split() noexcept { return true; }
+  static bool gives_huge_pages() noexcept { return false; }
   static OsStatus populate_write(void* address, std::size_t bytes) noexcept;
   static void touch(void* address) noexcept;
   static OsStatus purge(void* address, std::size_t bytes) noexcept;

@@ -152,6 +152,14 @@ class AddressSpace {
     return result.populated_bytes;
   }
 
+  // Whether the first touch of a SuperSlab brings a huge page; a guard at its end forbids that.
+  bool takes_huge_pages() const noexcept {
+    HugePolicy const policy = settings.huge;
+    if (policy == HugePolicy::kAdvise || policy == HugePolicy::kHugetlb) return true;
+    bool const guarded = C::Mode::kGuardsSuperSlabs && policy == HugePolicy::kNever;
+    return !guarded && Os::gives_huge_pages();
+  }
+
   void collapse(std::byte* base) noexcept { collapse_huge<Os>({base, G::kSuperSlabBytes}); }
 
   constexpr MetadataArena<C>& arena() noexcept { return arena_; }

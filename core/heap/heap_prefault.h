@@ -34,14 +34,16 @@ void Heap<C>::populate_ahead(Slab<C>* head) noexcept {
 }
 
 // For a cold slab that is about to be carved: where that begins a stretch, one call makes it resident. The same of its
-// records, which are as cold. Not of longer blocks: they are buffers often, of which only the beginning is used.
+// records, which are as cold. Not of longer blocks: they are buffers often, of which only the beginning is used. Nor where huge pages
+// come, of which one is more than a stretch.
 template <class C>
 void Heap<C>::populate_stretch(Slab<C> const* slab) noexcept {
   constexpr std::size_t kLongestBytes = 8 * kKiB;
   if (global_->space.settings.prefault != PrefaultPolicy::kAhead || slab->block_bytes > kLongestBytes) return;
   unsigned const carved = slab->carved;
   unsigned const then = carved + kernels::carve_stretch(slab->block_bytes, G::kCarveBytes, slab->capacity - carved);
-  populate_where_begun(slab->block(0), slab->block(carved), slab->block(then), slab->block(slab->capacity));
+  if (!global_->space.takes_huge_pages())
+    populate_where_begun(slab->block(0), slab->block(carved), slab->block(then), slab->block(slab->capacity));
   if constexpr (!SuperSlab<C>::kInBand)
     populate_where_begun(slab->record(0), slab->record(carved), slab->record(then), slab->record(slab->capacity));
 }

@@ -67,18 +67,27 @@ OsStatus protect(void* address, std::size_t bytes, int rights) noexcept {
   return status_of(::mprotect(address, bytes, rights) != 0);
 }
 
-// The decimal number at the start of a file, 0 if there is none. Raw calls, because open, read and
-// close are cancellation points.
-std::size_t number_in_file(char const* path) noexcept {
+// The start of a file, empty if there is none. Raw calls, because open, read and close are cancellation
+// points.
+struct FileStart {
+  char text[32]{};  // null-terminated
+};
+FileStart start_of_file(char const* path) noexcept {
   ErrnoKept const kept;
+  FileStart start;
   long const fd = ::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return 0;
-  char text[32];
-  long const length = ::syscall(SYS_read, fd, text, sizeof text);
+  if (fd < 0) return start;
+  if (::syscall(SYS_read, fd, start.text, sizeof start.text - 1) < 0) start = {};
   ::syscall(SYS_close, fd);
+  return start;
+}
+
+// The decimal number at the start of a file, 0 if there is none.
+std::size_t number_in_file(char const* path) noexcept {
+  FileStart const start = start_of_file(path);
   std::size_t number = 0;
-  for (long i = 0; i < length && text[i] >= '0' && text[i] <= '9'; ++i)
-    number = number * 10 + static_cast<std::size_t>(text[i] - '0');
+  for (char const* at = start.text; *at >= '0' && *at <= '9'; ++at)
+    number = number * 10 + static_cast<std::size_t>(*at - '0');
   return number;
 }
 
@@ -87,6 +96,7 @@ std::size_t number_in_file(char const* path) noexcept {
 constexpr std::size_t kUnread = ~std::size_t{0};
 constinit std::atomic<std::size_t> cached_page_bytes{kUnread};
 constinit std::atomic<std::size_t> cached_huge_page_bytes{kUnread};
+constinit std::atomic<std::size_t> cached_gives_huge_pages{kUnread};
 constinit std::atomic<std::size_t> cached_mappings_max{kUnread};
 constinit std::atomic<bool> names_refused{false}, guards_refused{false};
 
@@ -163,6 +173,15 @@ std::size_t Linux::huge_page_bytes() noexcept {
     cached_huge_page_bytes.store(bytes, std::memory_order_relaxed);
   }
   return bytes;
+}
+
+bool Linux::gives_huge_pages() noexcept {
+  std::size_t always = cached_gives_huge_pages.load(std::memory_order_relaxed);
+  if (always == kUnread) [[unlikely]] {
+    always = start_of_file("/sys/kernel/mm/transparent_hugepage/enabled").text[0] == '[' ? 1 : 0;  // "[always] ..."
+    cached_gives_huge_pages.store(always, std::memory_order_relaxed);
+  }
+  return always != 0;
 }
 
 std::size_t Linux::mappings() noexcept {

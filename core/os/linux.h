@@ -16,6 +16,7 @@ namespace hakmem {
 struct Linux {
   static std::size_t page_bytes() noexcept;
   static std::size_t huge_page_bytes() noexcept;
+  static bool gives_huge_pages() noexcept;
 
   static OsMapping map(void* hint, std::size_t bytes, MapKind kind) noexcept;
   static OsStatus unmap(void* address, std::size_t bytes) noexcept;

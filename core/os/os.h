@@ -54,6 +54,9 @@ concept OperatingSystem = requires(void* address, void const* const_address, std
   noexcept->std::same_as<std::size_t>;
   { Os::huge_page_bytes() }
   noexcept->std::same_as<std::size_t>;
+  // Whether the kernel makes huge pages of memory though nobody asked.
+  { Os::gives_huge_pages() }
+  noexcept->std::same_as<bool>;
 
   // Map near `address` (a hint, may be null); the result may lie elsewhere.
   { Os::map(address, bytes, MapKind::kNormal) }

@@ -31,6 +31,7 @@ struct ModelOs {
 
   static std::size_t page_bytes() noexcept { return kPage; }
   static std::size_t huge_page_bytes() noexcept { return 0; }
+  static bool gives_huge_pages() noexcept { return false; }
   static std::size_t mappings() noexcept { return 0; }
   static std::size_t mappings_max() noexcept { return 0; }
 

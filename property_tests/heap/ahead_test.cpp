@@ -22,8 +22,12 @@ class HeapAhead : public ::testing::Test {
 
   void SetUp() override {
     FaultyLinux::reset();
-    Settings settings = without_quarantine();
     settings.prefault = PrefaultPolicy::kAhead;
+    begin();
+  }
+  // With the settings as they are, before anything is allocated.
+  void begin() {
+    if (heap) subject->detach(heap);
     subject->configure(settings);
     heap = subject->attach();
   }
@@ -45,6 +49,7 @@ class HeapAhead : public ::testing::Test {
   static std::uint64_t calls() { return FaultyLinux::calls(OsCall::kPopulateWrite); }
   std::uint64_t asked() const { return subject->statistics().prefault_asked_bytes; }
 
+  Settings settings = without_quarantine();
   std::unique_ptr<Alloc> subject = std::make_unique<Alloc>();
   typename Alloc::Heap* heap = nullptr;
   ShadowHeap<Alloc> shadow{*subject};
@@ -111,6 +116,26 @@ TYPED_TEST(HeapAhead, a_large_heap_is_populated_with_its_records) {
   std::size_t const records = TestFixture::kRecords ? kMore / TestFixture::block_bytes(200) * sizeof(BlockRecord) : 0;
   EXPECT_GE(this->asked() - before + kAhead, kMore + records);
   EXPECT_LE(this->asked() - before, kMore + records * 5 / 4 + kAhead);
+}
+
+TYPED_TEST(HeapAhead, where_the_kernel_gives_huge_pages_a_stretch_is_populated_only_if_a_guard_forbids_them) {
+  FaultyLinux::set_gives_huge_pages(true);
+  this->fill(1000, 2 * kMiB);
+  EXPECT_EQ(this->asked() > kMiB, TypeParam::Mode::kGuardsSuperSlabs);
+  EXPECT_EQ(this->asked() == 0, !TypeParam::Mode::kGuardsSuperSlabs);
+}
+
+TYPED_TEST(HeapAhead, where_huge_pages_are_asked_for_records_alone_are_populated) {
+  for (HugePolicy const policy : {HugePolicy::kAdvise, HugePolicy::kCollapse}) {
+    this->settings.huge = policy;
+    this->begin();
+    std::uint64_t const before = this->asked();
+    this->fill(100, 2 * kMiB);
+    if (policy == HugePolicy::kCollapse)
+      EXPECT_GT(this->asked() - before, kMiB) << "before they are collapsed, pages are small";
+    else
+      EXPECT_LT(this->asked() - before, TestFixture::kRecords ? kMiB : 1);
+  }
 }
 
 TYPED_TEST(HeapAhead, slabs_that_hold_pages_are_left_alone) {
