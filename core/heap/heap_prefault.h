@@ -34,8 +34,8 @@ void Heap<C>::populate_ahead(Slab<C>* head) noexcept {
 }
 
 // For a cold slab that is about to be carved: where that begins a stretch, one call makes it resident. The same of its
-// records, which are as cold. Not of longer blocks: they are buffers often, of which only the beginning is used. Nor where huge pages
-// come, of which one is more than a stretch.
+// records, which are as cold. Not of longer blocks: they are buffers often, of which only the beginning is used. Nor
+// where huge pages come, of which one is more than a stretch.
 template <class C>
 void Heap<C>::populate_stretch(Slab<C> const* slab) noexcept {
   constexpr std::size_t kLongestBytes = 8 * kKiB;
