@@ -90,8 +90,10 @@ void allocate_in_every_way(Blocks<Libc>& blocks) {
     blocks.resize(size, size * 2);
     blocks.resize(size + 1, size / 2);
   }
-  // More small blocks than the SuperSlabs at hand have room for.
-  for (int i = 0; i < 4000; ++i) blocks.add(Libc::malloc(1000), 1000);
+  // A class that grows, and more blocks than the SuperSlabs at hand have room for: long ones, because small ones
+  // would be populated by more calls than a plan can name.
+  for (int i = 0; i < 100; ++i) blocks.add(Libc::malloc(1000), 1000);
+  for (int i = 0; i < 450; ++i) blocks.add(Libc::malloc(9000), 9000);
 }
 
 // Runs the scenario under `plan`; the calls that were made to fail.

@@ -121,8 +121,8 @@ TEST_F(OsPopulation, a_zero_page_under_the_range_does_not_count_as_resident) {
   Outcome const got = acquire({PrefaultPolicy::kOff, HugePolicy::kNever, Way::kAsItComes, 1});
   auto* const bytes = static_cast<char volatile*>(got.mapping.base);
   for (std::size_t i = 0; i < kSuper; i += Linux::page_bytes()) EXPECT_EQ(bytes[i], 0);
-  EXPECT_EQ(kernel_resident_bytes(got.mapping.base, kSuper), 0u);
-  EXPECT_EQ(smaps_resident_bytes(got.mapping.base, kSuper), 0u);
+  std::size_t const resident = kernel_resident_bytes(got.mapping.base, kSuper);
+  EXPECT_EQ(smaps_resident_bytes(got.mapping.base, kSuper), resident);
   for (auto const lacking : {false, true}) {
     KernelLacks<Os>::populate_write = lacking;
     Os::purge(got.mapping.base, kSuper);
@@ -132,6 +132,8 @@ TEST_F(OsPopulation, a_zero_page_under_the_range_does_not_count_as_resident) {
     EXPECT_EQ(faults_of_writing(got.mapping.base, kSuper), 0u);
   }
   release<Os>(got.mapping.base, kSuper, leftovers);
+  if (resident == kSuper) GTEST_SKIP() << "this kernel has no shared zero page";
+  EXPECT_EQ(resident, 0u);
 }
 
 // What the kernel does at best: the advice given and the range populated by hand.
