@@ -147,20 +147,21 @@ TYPED_TEST(ApiEntryOutOfMemory, first_calls_of_a_process_without_memory_are_refu
 
 TYPED_TEST(ApiEntryOutOfMemory, any_one_failing_call_leaves_the_heap_valid_and_the_blocks_intact) {
   unsigned which = 0;
-  while (which < 64 && run_under<TypeParam>(FaultPlan::nth(which, ENOMEM)) > 0) which += kStep;
+  while (which < testing::kNamedCalls && run_under<TypeParam>(FaultPlan::nth(which, ENOMEM)) > 0) which += kStep;
   EXPECT_GT(which, 5u) << "the scenario makes calls that can fail";
   if (kStep == 1) {
-    EXPECT_LT(which, 64u) << "the scenario makes more calls than the plan can name";
+    EXPECT_LT(which, testing::kNamedCalls) << "the scenario makes more calls than the plan can name";
   }
 }
 
 TYPED_TEST(ApiEntryOutOfMemory, all_calls_failing_from_any_one_on_leave_the_heap_valid_and_the_blocks_intact) {
   unsigned which = 0;
-  while (which < 64 && run_under<TypeParam>({testing::kEveryCall, ~testing::CallBits{0} << which, true, ENOMEM}) > 0)
+  while (which < testing::kNamedCalls &&
+         run_under<TypeParam>({testing::kEveryCall, ~testing::CallBits{0} << which, true, ENOMEM}) > 0)
     which += kStep;
   EXPECT_GT(which, 5u);
   if (kStep == 1) {
-    EXPECT_LT(which, 64u);
+    EXPECT_LT(which, testing::kNamedCalls);
   }
 }
 
