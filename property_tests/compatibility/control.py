@@ -21,9 +21,10 @@ TRUE_REPORT = r"hakmem: allocator statistics\n  small blocks allocated 5\n"
 
 # name: (report of the library, program script, what run.py must say, its exit status)
 CASES = {
-    "accepts_the_same_output": (TRUE_REPORT, "under_test /bin/bash -c 'echo same'", "ok      control  same output, 5 blocks", 0),
+    "accepts_the_same_output": (TRUE_REPORT, "under_test /bin/bash -c 'echo same'", "ok      control  pretender.so HAKMEM_GUARD=all: same output, 5 blocks", 0),
     "refuses_other_output": (TRUE_REPORT, "echo one; echo ${COMPAT_PRELOAD:-none} | cksum; under_test true", "stdout differs in line 2", 1),
     "refuses_other_errors": (TRUE_REPORT, "echo x; [ -z ${COMPAT_PRELOAD:-} ] || echo oops >&2; under_test true", "stderr differs in line 1", 1),
+    "refuses_other_output_with_an_option": (TRUE_REPORT, "echo x${HAKMEM_GUARD:-}; under_test true", "HAKMEM_GUARD=all: stdout differs in line 1", 1),
     "refuses_a_crash": (TRUE_REPORT, "echo x; under_test /bin/bash -c '[ -z \"${LD_PRELOAD:-}\" ] || kill -SEGV $$'", "fails on the library (status 139)", 1),
     "refuses_no_report": ("", "echo x; under_test true", "the library was not the allocator of command", 1),
     "refuses_no_allocations": (TRUE_REPORT.replace("5", "0"), "echo x; under_test true", "the library was not the allocator of command", 1),
@@ -39,7 +40,7 @@ def verdict(directory: Path, report: str, program: str) -> subprocess.CompletedP
     library = directory / "pretender.so"
     subprocess.run(["gcc", "-shared", "-fPIC", f'-DREPORT="{report}"', "-x", "c", "-", "-o", library], input=PRETENDER, text=True, check=True)
     (directory / "control.sh").write_text(program)
-    return subprocess.run([sys.executable, HERE / "run.py", "--library", library, "--programs", directory, "--timeout", "2"],
+    return subprocess.run([sys.executable, HERE / "run.py", "--on", library, "--on", f"{library},HAKMEM_GUARD=all", "--programs", directory, "--timeout", "2"],
                           capture_output=True, text=True)
 
 
