@@ -49,7 +49,7 @@ class Scenario {
         break;
       case 3:
       case 4:
-        if (!held_.empty()) resize(number, bytes);
+        if (!held_.empty()) resize(number, bytes, record.thread * 10);
         break;
       case 5:
         if (!held_.empty()) zero(number);
@@ -124,10 +124,10 @@ class Scenario {
     require(!find(block.start), "a freed block is in the registry");
   }
 
-  void resize(std::size_t number, std::size_t bytes) {
+  void resize(std::size_t number, std::size_t bytes, std::uint64_t now_ms) {
     Held& block = held_[number];
     if (live() + bytes > kMostBytes) return;
-    void* const start = large().resize(space(), find(block.start), bytes);
+    void* const start = large().resize(space(), find(block.start), bytes, now_ms);
     if (!start) return expect(block, block.bytes);
     Held const moved{static_cast<std::byte*>(start), block.bytes, block.seed};
     expect(moved, std::min(block.bytes, bytes));

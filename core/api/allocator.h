@@ -383,7 +383,7 @@ class Allocator {
       LargeBlock* const large = find_large(address);
       VERIFY(large, "realloc(): the address belongs to no block");
       if (bytes <= G::kMediumMax || bytes > kernels::kMaxRequest) return nullptr;
-      return global_.large.resize(global_.space, large, bytes);
+      return global_.large.resize(global_.space, large, bytes, Os::now_ms());
     }
     Slab* const head = head_of(address);
     std::size_t const have = head->block_bytes;

@@ -94,6 +94,10 @@ class AddressSpace {
     return true;
   }
 
+  // A range was cut in two, or two became one: each counts as a mapping that is released on its own.
+  void note_cut() noexcept { ranges_.add(1); }
+  void note_joined(unsigned count) noexcept { ranges_.subtract(count); }
+
   // Never fails: what the kernel refuses to unmap is kept as a leftover and retried.
   void release(std::byte* base, std::size_t bytes) noexcept {
     unmap_calls_.add(1);

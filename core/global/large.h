@@ -1,6 +1,6 @@
-// What it owns: blocks too large for a SuperSlab. Each has its own mapping, aligned to a SuperSlab
+// What it owns: blocks too large for a SuperSlab. Each has pages of its own, aligned to a SuperSlab
 // so that one test on the low bits of a pointer tells it from all others, and a descriptor found
-// through the registry. A bounded cache keeps freed mappings for reuse.
+// through the registry. A bounded cache keeps freed pages for reuse (core/global/large_cache.h).
 //
 // A *guarded* block has guard pages on both sides, and every SuperSlab-sized unit of its mapping is in
 // the registry; small ones share mappings (core/global/guarded_units.h). When it is freed it is not reused: it loses
@@ -18,6 +18,7 @@
 #include "core/global/address_space.h"
 #include "core/global/guarded_units.h"
 #include "core/global/large_block.h"
+#include "core/global/large_cache.h"
 #include "core/mode/mode.h"
 
 namespace hakmem {
@@ -31,7 +32,10 @@ class LargeBlocks {
   using Mutex = typename C::template Lock<LockRank::kLarge>;
   using Descriptors = ObjectPool<C, LargeBlock, LockRank::kLargeDescriptors>;
   static constexpr bool kAllGuarded = !C::Mode::kTrustsClient;
-  static constexpr unsigned kCacheMax = 16;
+  static constexpr unsigned kCacheMax = 64;  // ranges
+  // A block is copied to where pages are at hand rather than have the kernel add some, if no more than so many pages
+  // are copied for each that would be added: a page costs about as much when it is first touched (decision 012).
+  static constexpr std::size_t kCopiedPerAdded = 4;
   static constexpr unsigned kGravesMax = kAllGuarded ? 2048 : 256;
   static constexpr std::size_t kGraveBytes = 64 * kGiB;  // address space only
 
@@ -57,23 +61,21 @@ class LargeBlocks {
     block->freed_at_ms = now_ms;
     if (block->guarded()) return bury(space, block);
     leave(space, block);
-    std::size_t const cache_bytes = space.settings.large_cache_bytes;
-    if (block->bytes > cache_bytes / 2) return discard(space, block);
-    shelve(space, cache_, block, cache_bytes, space.may_split() ? kCacheMax : kCacheMax / 8);
+    retire(space, block);
   }
 
-  // Grows or shrinks in place or by moving pages; null: not possible, the block is unchanged.
-  void* resize(AddressSpace<C>& space, LargeBlock* block, std::size_t bytes) noexcept {
+  // Grows or shrinks in place or by moving pages; null: not possible, or copying is cheaper; the block is unchanged.
+  void* resize(AddressSpace<C>& space, LargeBlock* block, std::size_t bytes, std::uint64_t now_ms) noexcept {
     std::size_t const wanted = kernels::align_up(bytes, Os::page_bytes());
     std::size_t const before = block->bytes;
-    if (wanted != before && !Os::resize(block->base, before, wanted).ok()) {
-      if (wanted < before) return block->base;  // the kernel would not split: keep the tail
-      if (!move(space, block, wanted)) return nullptr;
+    if (wanted > before) {
+      if (!grow(space, block, wanted)) return nullptr;
+    } else if (LargeBlock* const rest = trim(space, block, wanted)) {
+      rest->freed_at_ms = now_ms;
+      retire(space, rest);
     }
-    space.account_resized(before, wanted);
     count_out(before);
-    count_in(wanted);
-    block->bytes = wanted;
+    count_in(block->bytes);
     return block->base;
   }
 
@@ -85,10 +87,10 @@ class LargeBlocks {
       LargeBlock* victim = nullptr;
       {
         Locked guard(lock_);
-        Shelf& shelf = age_ms == 0 && !cache_.list.last() ? graves_ : cache_;
-        victim = shelf.list.last();
-        if (!victim || victim->freed_at_ms + age_ms > now_ms) break;
-        shelf.remove(victim);
+        if (now_ms >= age_ms) victim = cache_.take_oldest(now_ms - age_ms);
+        if (!victim && age_ms == 0) victim = graves_.list.last();
+        if (!victim) break;
+        if (victim->guarded()) graves_.remove(victim);
       }
       discard_shelved(space, victim);
     }
@@ -101,7 +103,7 @@ class LargeBlocks {
   };
   Counts counts() noexcept {
     Locked guard(lock_);
-    return {blocks_.get(), bytes_.get(), allocated_.get(), guarded_.get(), cache_hits_.get(), cache_.bytes};
+    return {blocks_.get(), bytes_.get(), allocated_.get(), guarded_.get(), cache_hits_.get(), cache_.bytes()};
   }
 
   // visit(block) for each guarded one that a client holds. The lock is held meanwhile, so that none of
@@ -122,39 +124,16 @@ class LargeBlocks {
   }
 
  private:
-  // Freed blocks, most recently freed first.
-  struct Shelf {
-    List<LargeBlock> list;
-    std::uint64_t bytes = 0;
-    unsigned count = 0;
-
-    void put(LargeBlock* block) noexcept {
-      list.push_front(block);
-      bytes += block->bytes;
-      ++count;
-    }
-    void remove(LargeBlock* block) noexcept {
-      list.remove(block);
-      bytes -= block->bytes;
-      --count;
-    }
-    bool validate() const noexcept {
-      std::uint64_t found_bytes = 0;
-      unsigned found = 0;
-      for (LargeBlock const* block = list.first(); block; block = block->next, ++found) found_bytes += block->bytes;
-      return list.validate() && found_bytes == bytes && found == count;
-    }
-  };
-
   LargeBlock* take(AddressSpace<C>& space, std::size_t bytes, std::size_t alignment, bool guarded,
                    bool& zeroed) noexcept {
     std::size_t const wanted = kernels::align_up(bytes, Os::page_bytes());
-    LargeBlock* block = guarded ? nullptr : take_cached(wanted, alignment);
+    std::size_t const step = alignment < G::kSuperSlabBytes ? G::kSuperSlabBytes : alignment;
+    LargeBlock* block = guarded ? nullptr : take_cached(space, wanted, step);
     zeroed = block == nullptr;
     if (block) {
       cache_hits_.add(1);
     } else {
-      block = map_block(space, wanted, alignment < G::kSuperSlabBytes ? G::kSuperSlabBytes : alignment, guarded);
+      block = map_block(space, wanted, step, guarded);
       if (!block) return nullptr;
     }
     if (!enter(space, block)) {
@@ -172,15 +151,14 @@ class LargeBlocks {
   }
 
   LargeBlock* map_block(AddressSpace<C>& space, std::size_t bytes, std::size_t alignment, bool guarded) noexcept {
-    bool fresh = false;
-    LargeBlock* const block = descriptors_.take(space.arena(), fresh);
+    LargeBlock* const block = describe(space, bytes);
     if (!block) return nullptr;
-    std::size_t const page = Os::page_bytes();
-    block->bytes = bytes;
-    block->margin = guarded ? page : 0;
-    block->lead = guarded && C::Mode::kMetadataInBand ? kernels::align_up(G::kReservedBytes, page) : 0;
-    block->base = nullptr;
-    block->in_unit = guarded && GuardedUnits<C>::fits(bytes);
+    if (guarded) {
+      std::size_t const page = Os::page_bytes();
+      block->margin = page;
+      block->lead = C::Mode::kMetadataInBand ? kernels::align_up(G::kReservedBytes, page) : 0;
+      block->in_unit = GuardedUnits<C>::fits(bytes);
+    }
     if (block->in_unit)
       units_.place(space, block);
     else if (guarded)
@@ -191,6 +169,18 @@ class LargeBlocks {
       descriptors_.put_back(block);
       return nullptr;
     }
+    return block;
+  }
+
+  // A descriptor of so many bytes, for a block that is not guarded and has no place yet; null: no memory.
+  LargeBlock* describe(AddressSpace<C>& space, std::size_t bytes) noexcept {
+    bool fresh = false;
+    LargeBlock* const block = descriptors_.take(space.arena(), fresh);
+    if (!block) return nullptr;
+    block->base = nullptr;
+    block->bytes = bytes;
+    block->lead = block->margin = 0;
+    block->in_unit = false;
     block->record.state.store(0, std::memory_order_relaxed);
     block->record.trace.store(0, std::memory_order_relaxed);
     return block;
@@ -203,7 +193,20 @@ class LargeBlocks {
       in_use_.remove(block);
     }
     if (block->bytes > kGraveBytes / 2 || !close(space, block)) return discard_shelved(space, block);
-    shelve(space, graves_, block, kGraveBytes, space.may_split() ? kGravesMax : kGravesMax / 8);
+    unsigned const most = space.may_split() ? kGravesMax : kGravesMax / 8;
+    {
+      Locked guard(lock_);
+      graves_.put(block);
+    }
+    while (LargeBlock* const victim = exhume(most)) discard_shelved(space, victim);
+  }
+
+  LargeBlock* exhume(unsigned most) noexcept {
+    Locked guard(lock_);
+    if (graves_.bytes <= kGraveBytes && graves_.count <= most) return nullptr;
+    LargeBlock* const victim = graves_.list.last();
+    graves_.remove(victim);
+    return victim;
   }
 
   // With a lead a guard does: one call, and what the kernel will not unmap is recorded in the lead.
@@ -214,13 +217,65 @@ class LargeBlocks {
     return true;
   }
 
-  void shelve(AddressSpace<C>& space, Shelf& shelf, LargeBlock* block, std::uint64_t max_bytes,
-              unsigned max_count) noexcept {
+  // What a client does not need any more goes into the cache, unless it would take more than half of it.
+  void retire(AddressSpace<C>& space, LargeBlock* range) noexcept {
+    if (range->bytes > space.settings.large_cache_bytes / 2) return discard(space, range);
+    keep(space, range);
+  }
+
+  // Into the cache, which may be full then. Domain: not in the registry.
+  void keep(AddressSpace<C>& space, LargeBlock* range) noexcept {
+    std::size_t const most = space.settings.large_cache_bytes;
+    LargeBlock* spent = nullptr;
     {
       Locked guard(lock_);
-      shelf.put(block);
+      spent = cache_.put(range);
     }
-    while (LargeBlock* const victim = evict(shelf, max_bytes, max_count)) discard_shelved(space, victim);
+    while (spent) {
+      LargeBlock* const following = spent->next;
+      forget_joined(space, spent);
+      spent = following;
+    }
+    unsigned const most_ranges = space.may_split() ? kCacheMax : kCacheMax / 8;
+    for (;;) {
+      LargeCache::Excess excess;
+      {
+        Locked guard(lock_);
+        excess = cache_.take_excess(most, most_ranges, Os::page_bytes());
+      }
+      if (excess.bytes == 0) return;
+      if (excess.range) {
+        discard(space, excess.range);
+      } else {
+        space.note_cut();
+        space.release(excess.base, excess.bytes);
+      }
+    }
+  }
+
+  void forget_joined(AddressSpace<C>& space, LargeBlock* range) noexcept {
+    space.note_joined(1);
+    descriptors_.put_back(range);
+  }
+
+  // Cuts off what a block has behind its first `wanted` bytes; null: that is too little, or there is no memory for it.
+  LargeBlock* trim(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept {
+    bool const little = block->bytes - wanted <= LargeCache::spare_bytes(wanted);
+    return little ? nullptr : cut(space, block, wanted);
+  }
+  void trim_taken(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept {
+    if (LargeBlock* const rest = trim(space, block, wanted)) keep(space, rest);
+  }
+
+  // Cuts a range in two; the second. Null: no memory for its descriptor, nothing changed.
+  LargeBlock* cut(AddressSpace<C>& space, LargeBlock* range, std::size_t at) noexcept {
+    LargeBlock* const rest = describe(space, range->bytes - at);
+    if (!rest) return nullptr;
+    rest->base = range->base + at;
+    rest->freed_at_ms = range->freed_at_ms;
+    range->bytes = at;
+    space.note_cut();
+    return rest;
   }
 
   // Domain: not in the registry.
@@ -257,6 +312,24 @@ class LargeBlocks {
   }
   static std::size_t reach(LargeBlock const* block) noexcept { return block->guarded() ? block->mapped() : 1; }
 
+  // To at least `wanted` bytes: by the pages behind it that the cache has, by the kernel in place, or by moving its
+  // pages.
+  bool grow(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept {
+    std::size_t const before = block->bytes;
+    if (LargeBlock* const behind = take_behind(block->end(), wanted - before)) {
+      block->bytes += behind->bytes;
+      block->freed_at_ms = behind->freed_at_ms;
+      forget_joined(space, behind);
+      trim_taken(space, block, wanted);
+      return true;
+    }
+    if (before <= kCopiedPerAdded * (wanted - before) && has_room(space, wanted)) return false;
+    if (!Os::resize(block->base, before, wanted).ok() && !move(space, block, wanted)) return false;
+    space.account_resized(before, wanted);
+    block->bytes = wanted;
+    return true;
+  }
+
   // Moves the pages to a new aligned place of the wanted size. The registry keeps up. The place is
   // mapped with access, so that the kernel refuses what it cannot commit here: refusing the move
   // itself, it has already unmapped the place, which another thread may then get.
@@ -274,29 +347,38 @@ class LargeBlocks {
     }
     space.registry().remove(block->base);
     space.account_resized(wanted, 0);  // the place was replaced by the moved mapping
+    space.note_joined(1);
     block->base = target;
     return true;
   }
 
-  // The smallest cached block that fits with at most a quarter to spare.
-  LargeBlock* take_cached(std::size_t wanted, std::size_t alignment) noexcept {
-    Locked guard(lock_);
-    LargeBlock* best = nullptr;
-    for (LargeBlock* block = cache_.list.first(); block; block = block->next) {
-      bool const fits = block->bytes >= wanted && block->bytes - wanted <= wanted / 4 &&
-                        kernels::is_aligned(reinterpret_cast<std::uintptr_t>(block->base), alignment);
-      if (fits && (!best || block->bytes < best->bytes)) best = block;
+  // A cached range, cut to what is wanted if it has much more.
+  LargeBlock* take_cached(AddressSpace<C>& space, std::size_t wanted, std::size_t alignment) noexcept {
+    LargeBlock* range = nullptr;
+    {
+      bool const may_cut = space.may_split();
+      Locked guard(lock_);
+      range = cache_.take(wanted, alignment, may_cut);
     }
-    if (best) cache_.remove(best);
-    return best;
+    if (!range) return nullptr;
+    if (std::size_t const lead = LargeCache::lead_bytes(range, alignment)) {
+      LargeBlock* const block = cut(space, range, lead);
+      keep(space, range);
+      range = block;
+    }
+    if (range) trim_taken(space, range, wanted);
+    return range;
   }
 
-  LargeBlock* evict(Shelf& shelf, std::uint64_t max_bytes, unsigned max_count) noexcept {
+  bool has_room(AddressSpace<C>& space, std::size_t wanted) noexcept {
+    bool const may_cut = space.may_split();
     Locked guard(lock_);
-    if (shelf.bytes <= max_bytes && shelf.count <= max_count) return nullptr;
-    LargeBlock* const victim = shelf.list.last();
-    shelf.remove(victim);
-    return victim;
+    return cache_.find(wanted, G::kSuperSlabBytes, may_cut) != nullptr;
+  }
+
+  LargeBlock* take_behind(std::byte const* end, std::size_t least) noexcept {
+    Locked guard(lock_);
+    return cache_.take_behind(end, least);
   }
 
   void count_in(std::size_t bytes) noexcept {
@@ -309,7 +391,8 @@ class LargeBlocks {
   }
 
   Mutex lock_;
-  Shelf cache_, graves_;
+  LargeCache cache_;
+  LargeShelf graves_;
   List<LargeBlock> in_use_;  // of guarded ones
   Descriptors descriptors_;
   GuardedUnits<C> units_;

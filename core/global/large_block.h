@@ -1,10 +1,11 @@
-// What it owns: the descriptor of a block with pages of its own, found through the registry.
+// What it owns: the descriptor of a block with pages of its own, found through the registry, and a shelf of freed ones.
 // Thread-safety: written by who makes, resizes or discards the block; see core/global/large.h.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/list.h"
 #include "core/mode/mode.h"
 
 namespace hakmem {
@@ -22,8 +23,33 @@ struct LargeBlock {
   BlockRecord record;
 
   bool guarded() const noexcept { return margin != 0; }
+  std::byte* end() const noexcept { return base + bytes; }  // domain: not guarded
   std::byte* start() const noexcept { return base + lead + margin; }
   std::size_t mapped() const noexcept { return lead + bytes + 2 * margin; }
+};
+
+// Freed ones, most recently freed first.
+struct LargeShelf {
+  List<LargeBlock> list;
+  std::uint64_t bytes = 0;
+  unsigned count = 0;
+
+  void put(LargeBlock* block) noexcept {
+    list.push_front(block);
+    bytes += block->bytes;
+    ++count;
+  }
+  void remove(LargeBlock* block) noexcept {
+    list.remove(block);
+    bytes -= block->bytes;
+    --count;
+  }
+  bool validate() const noexcept {
+    std::uint64_t found_bytes = 0;
+    unsigned found = 0;
+    for (LargeBlock const* block = list.first(); block; block = block->next, ++found) found_bytes += block->bytes;
+    return list.validate() && found_bytes == bytes && found == count;
+  }
 };
 
 }  // namespace hakmem

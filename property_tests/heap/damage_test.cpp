@@ -286,6 +286,13 @@ TYPED_TEST(HeapDamage, of_the_pool_is_noticed) {
   }
 }
 
+// A block that touches no other of its kind.
+template <class B>
+LargeBlock* large_range(typename B::Alloc& subject, typename B::Alloc::Heap* heap) {
+  constexpr std::size_t kBytes = 4 * B::G::kSuperSlabBytes;
+  return subject.global().space.registry().find(subject.allocate_aligned(heap, kBytes, 4 * kBytes)).large();
+}
+
 TEST(HeapDamageOfLargeBlocks, of_the_cache_is_noticed) {
   using B = Build<FastMode, TinyGeometry>;
   FaultyLinux::reset();
@@ -312,10 +319,10 @@ TEST(HeapDamageOfLargeBlocks, of_the_cache_is_noticed_where_one_is_left_out) {
   FaultyLinux::reset();
   auto const subject = std::make_unique<B::Alloc>();
   B::Alloc::Heap* const heap = subject->attach();
-  void* addresses[3];
-  for (void*& address : addresses) address = subject->allocate(heap, 4 * B::G::kSuperSlabBytes);
-  LargeBlock* const middle = subject->global().space.registry().find(addresses[1]).large();
-  for (void* address : addresses) subject->release(heap, address);
+  LargeBlock* ranges[3];
+  for (LargeBlock*& range : ranges) range = large_range<B>(*subject, heap);
+  for (LargeBlock* range : ranges) subject->release(heap, range->base);
+  LargeBlock* const middle = ranges[1];
   auto const leave_out = [&](bool out) {
     middle->prev->next = out ? middle->next : middle;
     middle->next->prev = out ? middle->prev : middle;
@@ -325,8 +332,24 @@ TEST(HeapDamageOfLargeBlocks, of_the_cache_is_noticed_where_one_is_left_out) {
   EXPECT_FALSE(subject->validate(heap));
   leave_out(false);
   EXPECT_TRUE(subject->validate(heap));
-  subject->detach(heap);
-  EXPECT_TRUE(all_given_back(*subject));
+}
+
+TEST(HeapDamageOfLargeBlocks, of_the_cache_is_noticed_where_two_ranges_touch) {
+  using B = Build<FastMode, TinyGeometry>;
+  FaultyLinux::reset();
+  auto const subject = std::make_unique<B::Alloc>();
+  B::Alloc::Heap* const heap = subject->attach();
+  LargeBlock* ranges[3];
+  for (LargeBlock*& range : ranges) range = large_range<B>(*subject, heap);
+  std::sort(std::begin(ranges), std::end(ranges), [](auto* a, auto* b) { return a->base < b->base; });
+  for (LargeBlock* range : ranges) subject->release(heap, range->base);
+  EXPECT_TRUE(subject->validate(heap));
+  std::size_t const bytes = ranges[0]->bytes;
+  ranges[0]->bytes = static_cast<std::size_t>(ranges[1]->base - ranges[0]->base);
+  ranges[2]->bytes = 2 * bytes - ranges[0]->bytes;  // the sum is right
+  EXPECT_FALSE(subject->validate(heap));
+  ranges[0]->bytes = ranges[2]->bytes = bytes;
+  EXPECT_TRUE(subject->validate(heap));
 }
 
 TEST(HeapDamageOfLargeBlocks, of_those_between_guards_is_noticed_in_use_and_in_their_graves) {
