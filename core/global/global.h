@@ -5,6 +5,7 @@
 #include "core/global/address_space.h"
 #include "core/global/background.h"
 #include "core/global/large.h"
+#include "core/global/large_pages.h"
 #include "core/global/purge.h"
 #include "core/global/statistics.h"
 #include "core/global/superslab_pool.h"

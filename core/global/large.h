@@ -65,19 +65,7 @@ class LargeBlocks {
   }
 
   // Grows or shrinks in place or by moving pages; null: not possible, or copying is cheaper; the block is unchanged.
-  void* resize(AddressSpace<C>& space, LargeBlock* block, std::size_t bytes, std::uint64_t now_ms) noexcept {
-    std::size_t const wanted = kernels::align_up(bytes, Os::page_bytes());
-    std::size_t const before = block->bytes;
-    if (wanted > before) {
-      if (!grow(space, block, wanted)) return nullptr;
-    } else if (LargeBlock* const rest = trim(space, block, wanted)) {
-      rest->freed_at_ms = now_ms;
-      retire(space, rest);
-    }
-    count_out(before);
-    count_in(block->bytes);
-    return block->base;
-  }
+  void* resize(AddressSpace<C>& space, LargeBlock* block, std::size_t bytes, std::uint64_t now_ms) noexcept;
 
   // Unmaps up to `limit` cached blocks that are at least `age_ms` old; returns how many. Graves hold
   // no memory, only addresses: they go when everything goes.
@@ -217,67 +205,6 @@ class LargeBlocks {
     return true;
   }
 
-  // What a client does not need any more goes into the cache, unless it would take more than half of it.
-  void retire(AddressSpace<C>& space, LargeBlock* range) noexcept {
-    if (range->bytes > space.settings.large_cache_bytes / 2) return discard(space, range);
-    keep(space, range);
-  }
-
-  // Into the cache, which may be full then. Domain: not in the registry.
-  void keep(AddressSpace<C>& space, LargeBlock* range) noexcept {
-    std::size_t const most = space.settings.large_cache_bytes;
-    LargeBlock* spent = nullptr;
-    {
-      Locked guard(lock_);
-      spent = cache_.put(range);
-    }
-    while (spent) {
-      LargeBlock* const following = spent->next;
-      forget_joined(space, spent);
-      spent = following;
-    }
-    unsigned const most_ranges = space.may_split() ? kCacheMax : kCacheMax / 8;
-    for (;;) {
-      LargeCache::Excess excess;
-      {
-        Locked guard(lock_);
-        excess = cache_.take_excess(most, most_ranges, Os::page_bytes());
-      }
-      if (excess.bytes == 0) return;
-      if (excess.range) {
-        discard(space, excess.range);
-      } else {
-        space.note_cut();
-        space.release(excess.base, excess.bytes);
-      }
-    }
-  }
-
-  void forget_joined(AddressSpace<C>& space, LargeBlock* range) noexcept {
-    space.note_joined(1);
-    descriptors_.put_back(range);
-  }
-
-  // Cuts off what a block has behind its first `wanted` bytes; null: that is too little, or there is no memory for it.
-  LargeBlock* trim(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept {
-    bool const little = block->bytes - wanted <= LargeCache::spare_bytes(wanted);
-    return little ? nullptr : cut(space, block, wanted);
-  }
-  void trim_taken(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept {
-    if (LargeBlock* const rest = trim(space, block, wanted)) keep(space, rest);
-  }
-
-  // Cuts a range in two; the second. Null: no memory for its descriptor, nothing changed.
-  LargeBlock* cut(AddressSpace<C>& space, LargeBlock* range, std::size_t at) noexcept {
-    LargeBlock* const rest = describe(space, range->bytes - at);
-    if (!rest) return nullptr;
-    rest->base = range->base + at;
-    rest->freed_at_ms = range->freed_at_ms;
-    range->bytes = at;
-    space.note_cut();
-    return rest;
-  }
-
   // Domain: not in the registry.
   void discard(AddressSpace<C>& space, LargeBlock* block) noexcept {
     if (block->in_unit)
@@ -312,74 +239,19 @@ class LargeBlocks {
   }
   static std::size_t reach(LargeBlock const* block) noexcept { return block->guarded() ? block->mapped() : 1; }
 
-  // To at least `wanted` bytes: by the pages behind it that the cache has, by the kernel in place, or by moving its
-  // pages.
-  bool grow(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept {
-    std::size_t const before = block->bytes;
-    if (LargeBlock* const behind = take_behind(block->end(), wanted - before)) {
-      block->bytes += behind->bytes;
-      block->freed_at_ms = behind->freed_at_ms;
-      forget_joined(space, behind);
-      trim_taken(space, block, wanted);
-      return true;
-    }
-    if (before <= kCopiedPerAdded * (wanted - before) && has_room(space, wanted)) return false;
-    if (!Os::resize(block->base, before, wanted).ok() && !move(space, block, wanted)) return false;
-    space.account_resized(before, wanted);
-    block->bytes = wanted;
-    return true;
-  }
-
-  // Moves the pages to a new aligned place of the wanted size. The registry keeps up. The place is
-  // mapped with access, so that the kernel refuses what it cannot commit here: refusing the move
-  // itself, it has already unmapped the place, which another thread may then get.
-  bool move(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept {
-    std::byte* const target = space.map(wanted, G::kSuperSlabBytes, MapKind::kNormal, "hakmem large");
-    if (!target) return false;
-    if (!space.enter(target, RegistryEntry<C>(block))) {
-      space.release(target, wanted);
-      return false;
-    }
-    if (!Os::move(block->base, block->bytes, wanted, target).ok()) {
-      space.registry().remove(target);
-      space.release(target, wanted);
-      return false;
-    }
-    space.registry().remove(block->base);
-    space.account_resized(wanted, 0);  // the place was replaced by the moved mapping
-    space.note_joined(1);
-    block->base = target;
-    return true;
-  }
-
-  // A cached range, cut to what is wanted if it has much more.
-  LargeBlock* take_cached(AddressSpace<C>& space, std::size_t wanted, std::size_t alignment) noexcept {
-    LargeBlock* range = nullptr;
-    {
-      bool const may_cut = space.may_split();
-      Locked guard(lock_);
-      range = cache_.take(wanted, alignment, may_cut);
-    }
-    if (!range) return nullptr;
-    if (std::size_t const lead = LargeCache::lead_bytes(range, alignment)) {
-      LargeBlock* const block = cut(space, range, lead);
-      keep(space, range);
-      range = block;
-    }
-    if (range) trim_taken(space, range, wanted);
-    return range;
-  }
-
-  bool has_room(AddressSpace<C>& space, std::size_t wanted) noexcept {
-    bool const may_cut = space.may_split();
-    Locked guard(lock_);
-    return cache_.find(wanted, G::kSuperSlabBytes, may_cut) != nullptr;
-  }
-
-  LargeBlock* take_behind(std::byte const* end, std::size_t least) noexcept {
-    Locked guard(lock_);
-    return cache_.take_behind(end, least);
-  }
+  // What passes between blocks and the cache: core/global/large_pages.h.
+  LargeBlock* take_cached(AddressSpace<C>& space, std::size_t wanted, std::size_t alignment) noexcept;
+  LargeBlock* take_behind(std::byte const* end, std::size_t least) noexcept;
+  bool has_room(AddressSpace<C>& space, std::size_t wanted) noexcept;
+  void retire(AddressSpace<C>& space, LargeBlock* range) noexcept;
+  void keep(AddressSpace<C>& space, LargeBlock* range) noexcept;
+  bool drop_excess(AddressSpace<C>& space) noexcept;
+  LargeBlock* cut(AddressSpace<C>& space, LargeBlock* range, std::size_t at) noexcept;
+  LargeBlock* trim(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept;
+  void trim_taken(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept;
+  void forget_joined(AddressSpace<C>& space, LargeBlock* range) noexcept;
+  bool grow(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept;
+  bool move(AddressSpace<C>& space, LargeBlock* block, std::size_t wanted) noexcept;
 
   void count_in(std::size_t bytes) noexcept {
     blocks_.add(1);

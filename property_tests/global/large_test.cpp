@@ -1,54 +1,14 @@
-// Large blocks: the cache of freed ones, growth by the kernel, and what survives refusals.
-#include <algorithm>
+// Large blocks: found while they live, graves of guarded ones, growth, and what survives refusals.
 #include <cstring>
+#include <functional>
 #include <set>
 #include <vector>
 
-#include "property_tests/global/global_fixture.h"
+#include "property_tests/global/large_fixture.h"
 
 namespace hakmem::testing {
 namespace {
 
-template <class Os>
-class LargeBlocksOn : public GlobalTest<Os> {
- public:
-  using Base = GlobalTest<Os>;
-  using C = typename Base::C;
-
-  std::byte* allocate(std::size_t bytes, std::size_t alignment = kMinAlignment) {
-    return static_cast<std::byte*>(this->large().allocate(this->space(), bytes, alignment, zeroed));
-  }
-  LargeBlock* find(void* block) { return large_at(this->space().registry(), block); }
-  void release(void* block, std::uint64_t now_ms = 0) { this->large().release(this->space(), find(block), now_ms); }
-  std::byte* resize(void* block, std::size_t bytes, std::uint64_t now_ms = 0) {
-    return static_cast<std::byte*>(this->large().resize(this->space(), find(block), bytes, now_ms));
-  }
-  // Blocks of 2 MiB that do not touch.
-  std::vector<std::byte*> allocate_apart(unsigned count) {
-    std::vector<std::byte*> blocks;
-    for (unsigned i = 0; i < count; ++i) blocks.push_back(allocate(2 * kMiB, 4 * kMiB));
-    return blocks;
-  }
-  std::uint64_t cached() { return this->large().counts().cached_bytes; }
-
-  static void fill(std::byte* block, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; i += 4093) block[i] = static_cast<std::byte>(i * 7 + 1);
-  }
-  static bool filled(std::byte const* block, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; i += 4093)
-      if (block[i] != static_cast<std::byte>(i * 7 + 1)) return false;
-    return true;
-  }
-
-  void TearDown() override {
-    EXPECT_TRUE(this->large().validate());
-    EXPECT_TRUE(this->nothing_leaked());
-    auto const counts = this->large().counts();
-    EXPECT_EQ(this->space().ledger().held_bytes, counts.bytes + counts.cached_bytes);
-  }
-
-  bool zeroed = false;
-};
 TYPED_TEST_SUITE(LargeBlocksOn, Systems, SystemName);
 
 TYPED_TEST(LargeBlocksOn, are_aligned_zero_and_found_while_they_live) {
@@ -62,151 +22,6 @@ TYPED_TEST(LargeBlocksOn, are_aligned_zero_and_found_while_they_live) {
   EXPECT_EQ(this->find(block), nullptr);
   EXPECT_EQ(this->large().counts().blocks, 0u);
   EXPECT_EQ(this->large().counts().bytes, 0u);
-}
-
-TYPED_TEST(LargeBlocksOn, keep_an_alignment_above_a_superslab_from_the_cache_too) {
-  std::byte* const block = this->allocate(4 * kMiB, 2 * kMiB);
-  this->release(block);
-  std::byte* const aligned = this->allocate(4 * kMiB, 64 * kMiB);
-  ASSERT_NE(aligned, nullptr);
-  EXPECT_TRUE(kernels::is_aligned(reinterpret_cast<std::uintptr_t>(aligned), 64 * kMiB));
-  this->release(aligned);
-}
-
-TYPED_TEST(LargeBlocksOn, are_cut_from_a_longer_range_whose_parts_become_one_again) {
-  std::byte* const long_one = this->allocate(8 * kMiB);
-  std::uint64_t const calls = this->space().ledger().map_calls;
-  this->release(long_one);
-  std::byte* const first = this->allocate(3 * kMiB);
-  EXPECT_EQ(first, long_one);
-  EXPECT_FALSE(this->zeroed);
-  EXPECT_EQ(this->find(first)->bytes, 3 * kMiB);
-  EXPECT_EQ(this->cached(), 5 * kMiB);
-  std::byte* const second = this->allocate(3 * kMiB);
-  EXPECT_EQ(second, long_one + 4 * kMiB) << "aligned, with a range left on each side";
-  EXPECT_EQ(this->cached(), 2 * kMiB);
-  EXPECT_EQ(this->large().counts().cache_hits, 2u);
-  this->release(second);
-  this->release(first);
-  EXPECT_EQ(this->allocate(8 * kMiB), long_one);
-  EXPECT_EQ(this->cached(), 0u);
-  EXPECT_EQ(this->space().ledger().map_calls, calls);
-}
-
-TYPED_TEST(LargeBlocksOn, are_taken_from_the_highest_range) {
-  std::vector<std::byte*> blocks = this->allocate_apart(3);
-  std::sort(blocks.begin(), blocks.end());
-  for (unsigned const i : {2, 0, 1}) this->release(blocks[i]);
-  for (unsigned const i : {2, 1, 0}) EXPECT_EQ(this->allocate(2 * kMiB), blocks[i]);
-}
-
-TYPED_TEST(LargeBlocksOn, a_reused_block_reads_as_zero_after_zero) {
-  std::byte* block = this->allocate(4 * kMiB);
-  this->fill(block, 4 * kMiB);
-  this->release(block);
-  block = this->allocate(4 * kMiB);
-  ASSERT_FALSE(this->zeroed);
-  ASSERT_TRUE(this->large().zero(this->space(), this->find(block)));
-  for (std::size_t i = 0; i < 4 * kMiB; ++i) ASSERT_EQ(block[i], std::byte{0});
-}
-
-TYPED_TEST(LargeBlocksOn, the_cache_is_bounded_in_ranges_and_drops_the_oldest) {
-  constexpr unsigned kCacheMax = LargeBlocks<typename TestFixture::C>::kCacheMax;
-  this->space().settings.large_cache_bytes = 4 * kCacheMax * kMiB;
-  std::vector<std::byte*> const blocks = this->allocate_apart(kCacheMax + 2);
-  for (unsigned i = 0; i < blocks.size(); ++i) this->release(blocks[i], i);
-  EXPECT_EQ(this->cached(), kCacheMax * 2 * kMiB);
-  std::set<std::byte*> reused;
-  for (unsigned i = 0; i < kCacheMax; ++i) reused.insert(this->allocate(2 * kMiB));
-  EXPECT_EQ(this->large().counts().cache_hits, kCacheMax);
-  EXPECT_EQ(reused, std::set<std::byte*>(blocks.begin() + 2, blocks.end()));
-}
-
-TYPED_TEST(LargeBlocksOn, the_cache_is_bounded_in_bytes) {
-  this->space().settings.large_cache_bytes = 16 * kMiB;
-  std::vector<std::byte*> const blocks = this->allocate_apart(12);
-  for (unsigned i = 0; i < blocks.size(); ++i) {
-    this->release(blocks[i], i);
-    EXPECT_EQ(this->cached(), std::min(2 * (i + 1), 16u) * kMiB);
-  }
-  EXPECT_EQ(this->large().purge(this->space(), 3 + 100, 100, ~0u), 0u) << "the first four have gone";
-  EXPECT_EQ(this->large().purge(this->space(), 4 + 100, 100, ~0u), 1u);
-}
-
-TYPED_TEST(LargeBlocksOn, what_is_over_the_bound_leaves_from_the_start_of_the_oldest_range) {
-  std::size_t const page = TypeParam::page_bytes();
-  this->space().settings.large_cache_bytes = 16 * kMiB;
-  std::byte* const old = this->allocate(8 * kMiB);
-  this->allocate(2 * kMiB);
-  std::byte* const young = this->allocate(8 * kMiB);
-  std::byte* const more = this->allocate(2 * kMiB);
-  this->release(old, 1);
-  this->release(young, 2);
-  EXPECT_EQ(this->cached(), 16 * kMiB);
-  this->space().settings.large_cache_bytes += page + 1;  // no whole number of pages
-  this->release(more, 3);
-  EXPECT_EQ(this->cached(), 16 * kMiB + page);
-  EXPECT_EQ(this->large().purge(this->space(), 1, 0, 1), 1u);
-  EXPECT_EQ(this->cached(), 10 * kMiB) << "the oldest had lost 2 MiB less a page";
-}
-
-TYPED_TEST(LargeBlocksOn, up_to_half_of_the_cache_is_kept_and_nothing_longer) {
-  std::size_t const page = TypeParam::page_bytes();
-  this->space().settings.large_cache_bytes = 16 * kMiB;
-  std::byte* const half = this->allocate(8 * kMiB);
-  std::byte* const more = this->allocate(8 * kMiB + page);
-  this->release(more);
-  EXPECT_EQ(this->cached(), 0u);
-  this->release(half);
-  EXPECT_EQ(this->cached(), 8 * kMiB);
-  std::byte* const tail = this->allocate(20 * kMiB);
-  EXPECT_EQ(this->resize(tail, 3 * kMiB), tail);
-  EXPECT_EQ(this->cached(), 8 * kMiB) << "nor is a tail";
-  EXPECT_EQ(this->find(tail)->bytes, 3 * kMiB);
-}
-
-TYPED_TEST(LargeBlocksOn, what_is_left_of_a_joined_range_is_kept_whatever_its_length) {
-  this->space().settings.large_cache_bytes = 16 * kMiB;
-  std::byte* const both = this->allocate(15 * kMiB);
-  this->space().settings.large_cache_bytes = 32 * kMiB;
-  this->release(both);
-  this->space().settings.large_cache_bytes = 16 * kMiB;
-  std::byte* const start = this->allocate(2 * kMiB);
-  EXPECT_EQ(start, both);
-  EXPECT_EQ(this->cached(), 13 * kMiB);
-  EXPECT_EQ(this->resize(start, 4 * kMiB), start);
-  EXPECT_EQ(this->cached(), 11 * kMiB);
-}
-
-TYPED_TEST(LargeBlocksOn, keep_an_eighth_more_than_is_wanted_and_no_more) {
-  std::size_t const page = TypeParam::page_bytes();
-  std::byte* block = this->allocate(9 * kMiB);
-  this->release(block);
-  std::byte* const fits = this->allocate(8 * kMiB);
-  EXPECT_EQ(fits, block);
-  EXPECT_EQ(this->find(fits)->bytes, 9 * kMiB);
-  EXPECT_EQ(this->large().counts().bytes, 9 * kMiB);
-  EXPECT_EQ(this->resize(fits, 8 * kMiB), fits);
-  EXPECT_EQ(this->find(fits)->bytes, 9 * kMiB);
-  EXPECT_EQ(this->resize(fits, 8 * kMiB - page), fits);
-  EXPECT_EQ(this->find(fits)->bytes, 8 * kMiB - page);
-  EXPECT_EQ(this->cached(), kMiB + page);
-}
-
-TYPED_TEST(LargeBlocksOn, are_not_cut_and_an_eighth_of_the_ranges_is_used_when_mappings_are_short) {
-  constexpr unsigned kCacheMax = LargeBlocks<typename TestFixture::C>::kCacheMax;
-  std::vector<std::byte*> const blocks = this->allocate_apart(kCacheMax / 4);
-  std::byte* const long_one = this->allocate(4 * kMiB);
-  TypeParam::set_mappings(0, 2);
-  for (std::byte* block : blocks) this->release(block);
-  EXPECT_EQ(this->cached(), kCacheMax / 8 * 2 * kMiB);
-  TypeParam::set_mappings(0, 0);
-  while (this->cached() != 0) this->allocate(2 * kMiB);
-  this->release(long_one);
-  TypeParam::set_mappings(0, 2);
-  EXPECT_NE(this->allocate(2 * kMiB), long_one);
-  EXPECT_EQ(this->allocate(4 * kMiB), long_one);
-  TypeParam::set_mappings(0, 0);
 }
 
 // A guarded block that was freed: a grave, which holds addresses and explains who touches it.
@@ -253,40 +68,6 @@ TYPED_TEST(LargeBlocksOn, a_grave_that_cannot_be_closed_is_given_up) {
   TypeParam::set_plan({});
   EXPECT_EQ(this->find(start), nullptr);
   EXPECT_EQ(this->space().ledger().held_bytes, 0u);
-}
-
-TYPED_TEST(LargeBlocksOn, leave_the_cache_by_age_oldest_first_within_the_limit) {
-  std::vector<std::byte*> const blocks = this->allocate_apart(4);
-  for (unsigned i = 0; i < 4; ++i) this->release(blocks[i], 10 * (i + 1));
-  EXPECT_EQ(this->large().purge(this->space(), 100, 95, 8), 0u);
-  EXPECT_EQ(this->large().purge(this->space(), 100, 60, 2), 2u);
-  EXPECT_EQ(this->large().purge(this->space(), 100, 60, 8), 2u);
-  EXPECT_EQ(this->cached(), 0u);
-}
-
-TYPED_TEST(LargeBlocksOn, a_range_is_as_old_as_its_oldest_part_and_what_is_left_of_it_too) {
-  std::byte* const block = this->allocate(8 * kMiB);
-  this->release(block, 10);
-  std::byte* const start = this->allocate(2 * kMiB);
-  EXPECT_EQ(this->large().purge(this->space(), 59, 50, 8), 0u);
-  this->release(start, 40);
-  EXPECT_EQ(this->large().purge(this->space(), 59, 50, 8), 0u);
-  EXPECT_EQ(this->cached(), 8 * kMiB);
-  EXPECT_EQ(this->large().purge(this->space(), 60, 50, 8), 1u);
-  EXPECT_EQ(this->cached(), 0u);
-}
-
-TYPED_TEST(LargeBlocksOn, a_tail_that_was_cut_off_is_as_old_as_the_cut) {
-  std::byte* const block = this->allocate(8 * kMiB);
-  EXPECT_EQ(this->resize(block, 3 * kMiB, 40), block);
-  EXPECT_EQ(this->cached(), 5 * kMiB);
-  EXPECT_EQ(this->large().purge(this->space(), 89, 50, 8), 0u);
-  EXPECT_EQ(this->large().purge(this->space(), 90, 50, 8), 1u);
-}
-
-TYPED_TEST(LargeBlocksOn, freed_after_the_clock_was_read_are_not_old) {
-  this->release(this->allocate(2 * kMiB), 101);
-  EXPECT_EQ(this->large().purge(this->space(), 100, 50, 8), 0u);
 }
 
 TYPED_TEST(LargeBlocksOn, grow_and_shrink_with_their_contents_and_books) {
@@ -380,19 +161,6 @@ TYPED_TEST(LargeBlocksOn, stay_as_they_are_when_the_kernel_refuses_to_move_them)
   this->release(block);
 }
 
-TYPED_TEST(LargeBlocksOn, are_not_cut_when_there_is_no_memory_for_a_descriptor) {
-  std::byte* const block = this->allocate(12 * kMiB);
-  std::byte* const other = this->allocate(12 * kMiB);
-  this->release(other);
-  while (this->space().arena().allocate(8, 8)) TypeParam::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kMap)));
-  EXPECT_EQ(this->resize(block, 3 * kMiB), block) << "too long is long enough";
-  EXPECT_EQ(this->find(block)->bytes, 12 * kMiB);
-  EXPECT_EQ(this->allocate(3 * kMiB), other);
-  EXPECT_EQ(this->find(other)->bytes, 12 * kMiB);
-  EXPECT_EQ(this->cached(), 0u);
-  TypeParam::set_plan({});
-}
-
 // No memory for the registry: a descriptor is there from an attempt before, the arena is full.
 TYPED_TEST(LargeBlocksOn, go_back_when_they_cannot_be_entered) {
   TypeParam::set_plan({only(OsCall::kMap), ~std::uint64_t{1}, true, ENOMEM});
@@ -426,6 +194,43 @@ TEST(LargeBlocks, growth_beyond_what_can_be_committed_is_refused_before_anything
   EXPECT_EQ(FaultyLinux::calls(OsCall::kMove), 0u);
   EXPECT_EQ(block[0], std::byte{42});
   EXPECT_EQ(descriptor->base, block);
+}
+
+// A system that tells when pages are about to move.
+struct WatchedOs : FaultyLinux {
+  static OsStatus move(void* address, std::size_t old_bytes, std::size_t new_bytes, void* to) noexcept {
+    before_move();
+    return FaultyLinux::move(address, old_bytes, new_bytes, to);
+  }
+  inline static std::function<void()> before_move;
+};
+
+// From the moment that the pages have moved, their old place may be another thread's.
+TEST(LargeBlocks, leave_the_registry_before_their_pages_move_and_come_back_if_they_do_not) {
+  FaultyLinux::reset();
+  using C = GlobalTest<WatchedOs>::C;
+  auto const global = std::make_unique<Global<C>>();
+  bool zeroed = false;
+  void* const block = global->large.allocate(global->space, 2 * kMiB, 16, zeroed);
+  auto const& registry = global->space.registry();
+  LargeBlock* const descriptor = registry.find(block).large();
+  unsigned moves = 0;
+  WatchedOs::before_move = [&] {
+    ++moves;
+    EXPECT_EQ(registry.find(block).large(), nullptr);
+  };
+  FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kResize) | only(OsCall::kMove)));
+  EXPECT_EQ(global->large.resize(global->space, descriptor, 30 * kMiB, 0), nullptr);
+  EXPECT_EQ(registry.find(block).large(), descriptor);
+  EXPECT_EQ(descriptor->base, block);
+  FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kResize)));
+  void* const moved = global->large.resize(global->space, descriptor, 30 * kMiB, 0);
+  EXPECT_NE(moved, nullptr);
+  EXPECT_EQ(registry.find(block).large(), nullptr);
+  EXPECT_EQ(registry.find(moved).large(), descriptor);
+  EXPECT_EQ(moves, 2u);
+  FaultyLinux::set_plan({});
+  global->large.release(global->space, descriptor, 0);
 }
 
 }  // namespace
