@@ -35,20 +35,25 @@ struct ModelOs {
   static std::size_t mappings() noexcept { return 0; }
   static std::size_t mappings_max() noexcept { return 0; }
 
+  // What is mapped at once may be unmapped in parts of 2 MiB, and several at once.
+  template <class Act>
+  static void for_each_unit(std::byte* start, std::size_t bytes, Act act) noexcept {
+    std::size_t const unit = bytes % (2 * kMiB) == 0 ? 2 * kMiB : bytes;
+    for (std::size_t done = 0; done < bytes; done += unit) act(start + done, unit);
+  }
+
   static OsMapping map(void*, std::size_t bytes, MapKind) noexcept {
     // Multiples of 2 MiB come aligned, and leave the rest of the region so.
     std::size_t const start = bytes % (2 * kMiB) == 0 ? kernels::align_up(mapped, 2 * kMiB) : mapped;
     if (start + bytes > kRegionBytes) return {nullptr, {OsError::kOutOfMemory, 12}};
     mapped = start + bytes;
     if (bytes < 2 * kMiB) std::memset(region + start, 0, bytes);
-    // SuperSlabs are mapped in batches and unmapped one by one.
-    std::size_t const unit = bytes % (2 * kMiB) == 0 ? 2 * kMiB : bytes;
-    for (std::size_t done = 0; done < bytes; done += unit) MappedMemory::add(region + start + done, unit);
+    for_each_unit(region + start, bytes, MappedMemory::add);
     return {region + start, {}};
   }
   static OsStatus unmap(void* start, std::size_t bytes) noexcept {
     if (refusals > 0 && refusals--) return {OsError::kOutOfMemory, 12};
-    MappedMemory::remove(static_cast<std::byte*>(start), bytes);
+    for_each_unit(static_cast<std::byte*>(start), bytes, MappedMemory::remove);
     return {};
   }
   static OsStatus resize(void*, std::size_t, std::size_t) noexcept { return {OsError::kOutOfMemory, 12}; }
