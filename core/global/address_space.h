@@ -186,11 +186,17 @@ class AddressSpace {
 
  private:
   // Where the next mapping would best lie. The kernel maps downwards: just below the last one there
-  // is usually room.
+  // is usually room. A program that maps and unmaps for ever would so wander through all addresses, each stretch of
+  // which costs a leaf of the registry: from time to time the kernel chooses, and takes what has become free.
   void* hint(std::size_t bytes, std::size_t alignment) noexcept {
     leftovers_.retry();
     std::uintptr_t const last = last_base_.load(std::memory_order_relaxed);
-    return reinterpret_cast<void*>(last > bytes ? kernels::align_down(last - bytes, alignment) : 0);
+    if (last <= bytes) return nullptr;
+    if (top_base_.load(std::memory_order_relaxed) - last > kWanderBytes) {
+      top_base_.store(0, std::memory_order_relaxed);
+      return nullptr;
+    }
+    return reinterpret_cast<void*>(kernels::align_down(last - bytes, alignment));
   }
 
   std::byte* keep(AlignedMapping const& range, char const* name) noexcept {
@@ -199,7 +205,9 @@ class AddressSpace {
       explain(range.status);
       return nullptr;
     }
-    last_base_.store(reinterpret_cast<std::uintptr_t>(range.base), std::memory_order_relaxed);
+    auto const base = reinterpret_cast<std::uintptr_t>(range.base);
+    if (top_base_.load(std::memory_order_relaxed) < base) top_base_.store(base, std::memory_order_relaxed);
+    last_base_.store(base, std::memory_order_relaxed);
     held_bytes_.add(range.kept);
     ranges_.add(1);
     Os::name(range.base, range.kept, name);
@@ -217,8 +225,10 @@ class AddressSpace {
   MetadataArena<C> arena_;
   Registry<C> registry_;
   Leftovers<Os, typename C::Sync> leftovers_;
-  // protocol: a hint only; any value is correct, so relaxed.
-  typename C::template Atomic<std::uintptr_t> last_base_{0};
+  static constexpr std::uintptr_t kWanderBytes = 16 * kGiB;
+  // protocol: hints only, of the last mapping and of the highest since the kernel chose; any value is correct, so
+  // relaxed.
+  typename C::template Atomic<std::uintptr_t> last_base_{0}, top_base_{0};
   std::atomic<bool> mappings_warned_{false}, guards_warned_{false};
   Counter<C> ranges_, splits_;  // of mappings: made and not released; at most made by splitting
   Counter<C> held_bytes_, map_calls_, unmap_calls_, purge_calls_, purged_bytes_, prefault_asked_, prefault_populated_;

@@ -1,5 +1,7 @@
 // The books of the memory that we hold: every call and byte, the estimate of the mappings that it takes,
 // and what is said when there are too many.
+#include <set>
+
 #include "property_tests/global/global_fixture.h"
 
 namespace hakmem::testing {
@@ -129,6 +131,18 @@ TYPED_TEST(AddressSpaceOn, asks_for_the_next_range_just_below_the_last_one) {
     EXPECT_EQ(this->space().ledger().map_calls, calls + 1) << "aligned as it comes";
     last = next;
   }
+}
+
+// Each 16 GiB of addresses that were ever used cost a leaf of the registry.
+TYPED_TEST(AddressSpaceOn, comes_back_to_addresses_that_have_become_free) {
+  std::set<std::uintptr_t> stretches;
+  for (unsigned i = 0; i < 3000; ++i) {
+    std::byte* const base = this->map(40 * kMiB);
+    ASSERT_NE(base, nullptr);
+    stretches.insert(reinterpret_cast<std::uintptr_t>(base) / (16 * kGiB));
+    this->space().release(base, 40 * kMiB);
+  }
+  EXPECT_LE(stretches.size(), 3u);
 }
 
 TYPED_TEST(AddressSpaceOn, names_all_that_it_maps) {

@@ -196,13 +196,17 @@ TEST(LargeBlocks, growth_beyond_what_can_be_committed_is_refused_before_anything
   EXPECT_EQ(descriptor->base, block);
 }
 
-// A system that tells when pages are about to move.
+// A system that tells when pages are about to move, and maps where it is told.
 struct WatchedOs : FaultyLinux {
+  static OsMapping map(void* hint, std::size_t bytes, MapKind kind) noexcept {
+    return FaultyLinux::map(place ? place : hint, bytes, kind);
+  }
   static OsStatus move(void* address, std::size_t old_bytes, std::size_t new_bytes, void* to) noexcept {
-    before_move();
+    before_move(to);
     return FaultyLinux::move(address, old_bytes, new_bytes, to);
   }
-  inline static std::function<void()> before_move;
+  inline static std::function<void(void*)> before_move = [](void*) {};
+  inline static void* place = nullptr;
 };
 
 // From the moment that the pages have moved, their old place may be another thread's.
@@ -214,21 +218,47 @@ TEST(LargeBlocks, leave_the_registry_before_their_pages_move_and_come_back_if_th
   void* const block = global->large.allocate(global->space, 2 * kMiB, 16, zeroed);
   auto const& registry = global->space.registry();
   LargeBlock* const descriptor = registry.find(block).large();
-  unsigned moves = 0;
-  WatchedOs::before_move = [&] {
-    ++moves;
+  void* target = nullptr;
+  WatchedOs::before_move = [&](void* to) {
+    target = to;
     EXPECT_EQ(registry.find(block).large(), nullptr);
   };
   FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kResize) | only(OsCall::kMove)));
   EXPECT_EQ(global->large.resize(global->space, descriptor, 30 * kMiB, 0), nullptr);
   EXPECT_EQ(registry.find(block).large(), descriptor);
+  EXPECT_EQ(registry.find(target).large(), nullptr);
   EXPECT_EQ(descriptor->base, block);
   FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kResize)));
   void* const moved = global->large.resize(global->space, descriptor, 30 * kMiB, 0);
   EXPECT_NE(moved, nullptr);
   EXPECT_EQ(registry.find(block).large(), nullptr);
   EXPECT_EQ(registry.find(moved).large(), descriptor);
-  EXPECT_EQ(moves, 2u);
+  EXPECT_EQ(moved, target);
+  FaultyLinux::set_plan({});
+  global->large.release(global->space, descriptor, 0);
+  WatchedOs::before_move = [](void*) {};
+}
+
+TEST(LargeBlocks, stay_where_they_are_when_the_registry_has_no_memory_for_the_new_place) {
+  FaultyLinux::reset();
+  using C = GlobalTest<WatchedOs>::C;
+  auto const global = std::make_unique<Global<C>>();
+  bool zeroed = false;
+  auto* const block = static_cast<std::byte*>(global->large.allocate(global->space, 2 * kMiB, 16, zeroed));
+  block[0] = std::byte{42};
+  LargeBlock* const descriptor = global->space.registry().find(block).large();
+  FaultyLinux::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kMap)));
+  while (global->space.arena().allocate(8, 8)) {
+  }
+  WatchedOs::place = block - 64 * kGiB;  // its entry is in another part of the table
+  std::uint64_t const unmapped = global->space.ledger().unmap_calls;
+  // Of these calls the first is to grow in place, the second maps the new place.
+  FaultyLinux::set_plan({only(OsCall::kResize) | only(OsCall::kMap), ~CallBits{2}, true, ENOMEM});
+  EXPECT_EQ(global->large.resize(global->space, descriptor, 30 * kMiB, 0), nullptr);
+  EXPECT_EQ(global->space.ledger().unmap_calls, unmapped + 1) << "the new place is given back";
+  EXPECT_EQ(descriptor->base, block);
+  EXPECT_EQ(block[0], std::byte{42});
+  WatchedOs::place = nullptr;
   FaultyLinux::set_plan({});
   global->large.release(global->space, descriptor, 0);
 }
