@@ -144,7 +144,7 @@ TYPED_TEST(LargeCacheOn, keep_an_eighth_more_than_is_wanted_and_no_more) {
 TYPED_TEST(LargeCacheOn, are_not_cut_and_an_eighth_of_the_ranges_is_used_when_mappings_are_short) {
   constexpr unsigned kCacheMax = LargeBlocks<typename TestFixture::C>::kCacheMax;
   std::vector<std::byte*> const blocks = this->allocate_apart(kCacheMax / 4);
-  std::byte* const long_one = this->allocate(4 * kMiB);
+  std::byte* const long_one = this->allocate(9 * kMiB);
   TypeParam::set_mappings(0, 2);
   for (std::byte* block : blocks) this->release(block);
   EXPECT_EQ(this->cached(), kCacheMax / 8 * 2 * kMiB);
@@ -153,8 +153,8 @@ TYPED_TEST(LargeCacheOn, are_not_cut_and_an_eighth_of_the_ranges_is_used_when_ma
   this->release(long_one);
   TypeParam::set_mappings(0, 2);
   EXPECT_NE(this->allocate(2 * kMiB), long_one);
-  EXPECT_NE(this->allocate(7 * kMiB / 2), long_one);
-  EXPECT_EQ(this->allocate(32 * kMiB / 9 + 1), long_one) << "an eighth to spare";
+  EXPECT_NE(this->allocate(8 * kMiB - TypeParam::page_bytes()), long_one);
+  EXPECT_EQ(this->allocate(8 * kMiB), long_one) << "an eighth to spare";
   TypeParam::set_mappings(0, 0);
 }
 
