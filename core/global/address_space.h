@@ -43,21 +43,24 @@ class AddressSpace {
 
   // `bytes` (whole pages) at a multiple of `alignment`; null: refused.
   std::byte* map(std::size_t bytes, std::size_t alignment, MapKind kind, char const* name) noexcept {
-    return keep(map_aligned<Os>(hint(bytes, alignment), bytes, alignment, kind, leftovers_), name);
+    return keep(map_aligned<Os>(hint(bytes, alignment), bytes, alignment, kind, leftovers_), 1, name);
   }
 
-  // The same for SuperSlabs, from the kind of pages that the options ask for.
+  // The same for SuperSlabs, which are released one by one, from the kind of pages that the options ask for.
   std::byte* map_super_slabs(unsigned count) noexcept {
     std::size_t const bytes = count * G::kSuperSlabBytes;
     return keep(map_data<Os>(hint(bytes, G::kSuperSlabBytes), bytes, G::kSuperSlabBytes, settings.huge, leftovers_),
-                "hakmem SuperSlab");
+                count, "hakmem SuperSlab");
   }
 
   // Whether a change that may split mappings is affordable: the program keeps half of those that
   // the kernel allows it.
-  bool may_split() const noexcept {
+  bool may_split() noexcept {
     std::size_t const most = Os::mappings_max();
-    return most == 0 || splits_.get() + ranges_.get() < most / 2;
+    if (most == 0 || estimated_mappings() < most / 2) return true;
+    count_mappings();
+    std::uint64_t const estimated = estimated_mappings(), surplus = surplus_.load(std::memory_order_relaxed);
+    return estimated < surplus + most / 2;
   }
 
   // The same for a block that would do without guard pages; says once that it has to.
@@ -185,6 +188,18 @@ class AddressSpace {
   auto& leftovers() noexcept { return leftovers_; }
 
  private:
+  // Each range counts, although the kernel makes one mapping of neighbours.
+  std::uint64_t estimated_mappings() const noexcept { return splits_.get() + ranges_.get(); }
+
+  // Asks the kernel by how many the estimate is too high, once a second, for that takes long.
+  void count_mappings() noexcept {
+    std::uint64_t const now_ms = Os::now_ms();
+    if (now_ms < count_due_ms_.load(std::memory_order_relaxed)) return;
+    count_due_ms_.store(now_ms + 1000, std::memory_order_relaxed);
+    std::uint64_t const estimated = estimated_mappings(), counted = Os::mappings();
+    surplus_.store(counted != 0 && counted < estimated ? estimated - counted : 0, std::memory_order_relaxed);
+  }
+
   // Where the next mapping would best lie. The kernel maps downwards: just below the last one there
   // is usually room. A program that maps and unmaps for ever would so wander through all addresses, each stretch of
   // which costs a leaf of the registry: from time to time the kernel chooses, and takes what has become free.
@@ -199,7 +214,7 @@ class AddressSpace {
     return reinterpret_cast<void*>(kernels::align_down(last - bytes, alignment));
   }
 
-  std::byte* keep(AlignedMapping const& range, char const* name) noexcept {
+  std::byte* keep(AlignedMapping const& range, unsigned count, char const* name) noexcept {
     map_calls_.add(range.calls);
     if (!range.ok()) {
       explain(range.status);
@@ -209,7 +224,7 @@ class AddressSpace {
     if (top_base_.load(std::memory_order_relaxed) < base) top_base_.store(base, std::memory_order_relaxed);
     last_base_.store(base, std::memory_order_relaxed);
     held_bytes_.add(range.kept);
-    ranges_.add(1);
+    ranges_.add(count);
     Os::name(range.base, range.kept, name);
     return static_cast<std::byte*>(range.base);
   }
@@ -229,8 +244,10 @@ class AddressSpace {
   // protocol: hints only, of the last mapping and of the highest since the kernel chose; any value is correct, so
   // relaxed.
   typename C::template Atomic<std::uintptr_t> last_base_{0}, top_base_{0};
+  // protocol: an estimate and when it is made anew; any value is correct, so relaxed.
+  typename C::template Atomic<std::uint64_t> surplus_{0}, count_due_ms_{0};
   std::atomic<bool> mappings_warned_{false}, guards_warned_{false};
-  Counter<C> ranges_, splits_;  // of mappings: made and not released; at most made by splitting
+  Counter<C> ranges_, splits_;  // of mappings: that are released one by one; at most made by splitting
   Counter<C> held_bytes_, map_calls_, unmap_calls_, purge_calls_, purged_bytes_, prefault_asked_, prefault_populated_;
 };
 

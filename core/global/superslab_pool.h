@@ -150,6 +150,7 @@ class SuperSlabPool {
       std::byte* const start = base + i * G::kSuperSlabBytes;
       SuperSlab<C>* const super = describe(space, start);
       if (!super) {  // no memory for descriptors: keep what has one
+        space.note_joined(count - i - 1);
         space.release(start, (count - i) * G::kSuperSlabBytes);
         break;
       }

@@ -78,6 +78,40 @@ TYPED_TEST(AddressSpaceOn, splits_no_mapping_above_half_of_the_limit_and_says_on
   this->space().release(base, this->kBytes);
 }
 
+TYPED_TEST(AddressSpaceOn, estimates_a_mapping_for_each_superslab_of_a_batch) {
+  std::byte* const base = this->space().map_super_slabs(4);
+  ASSERT_NE(base, nullptr);
+  for (unsigned left = 4; left > 0; --left) {
+    EXPECT_EQ(this->estimated(), left);
+    this->space().release(base + (left - 1) * this->kBytes, this->kBytes);
+  }
+  EXPECT_EQ(this->estimated(), 0u);
+}
+
+// The kernel makes one mapping of neighbours: where the estimate is too high, it is asked, once a second.
+TYPED_TEST(AddressSpaceOn, asks_the_kernel_how_many_mappings_there_are_where_the_estimate_is_high) {
+  auto const map_more = [this](unsigned count) {
+    while (count-- > 0) this->map(this->kBytes);
+  };
+  map_more(9);
+  TypeParam::set_mappings(15, 20);
+  EXPECT_TRUE(this->space().may_split()) << "not asked yet";
+  map_more(1);
+  EXPECT_FALSE(this->space().may_split());
+  TypeParam::set_mappings(7, 20);
+  EXPECT_FALSE(this->space().may_split()) << "it was asked just now";
+  TypeParam::advance_ms(1000);
+  EXPECT_TRUE(this->space().may_split());
+  map_more(2);
+  EXPECT_TRUE(this->space().may_split());
+  map_more(1);
+  EXPECT_FALSE(this->space().may_split()) << "what has come since is counted in full";
+  TypeParam::advance_ms(1000);
+  TypeParam::set_mappings(0, 20);
+  EXPECT_FALSE(this->space().may_split()) << "a kernel that cannot tell";
+  TypeParam::set_mappings(0, 0);
+}
+
 TYPED_TEST(AddressSpaceOn, names_the_limit_of_mappings_when_it_is_why_one_was_refused) {
   auto const refused = [](auto& self) { EXPECT_EQ(self.map(self.kBytes), nullptr); };
   TypeParam::set_plan(FaultPlan::always(ENOMEM, only(OsCall::kMap)));

@@ -220,7 +220,12 @@ TEST(SuperSlabPool, returns_what_it_cannot_describe) {
       global->pool.map_new(global->space);
       auto const books = global->space.ledger();
       ASSERT_EQ(FaultySimulation::ledger().bytes(), books.held_bytes + global->space.arena().mapped_bytes());
-      ASSERT_EQ(books.held_bytes, global->pool.counts().mapped_now * DefaultGeometry::kSuperSlabBytes);
+      std::uint64_t const mapped = global->pool.counts().mapped_now;
+      ASSERT_EQ(books.held_bytes, mapped * DefaultGeometry::kSuperSlabBytes);
+      FaultySimulation::set_mappings(0, 2 * mapped + 2);
+      ASSERT_TRUE(global->space.may_split()) << "more mappings are estimated than there are SuperSlabs";
+      FaultySimulation::set_mappings(0, 2 * mapped);
+      ASSERT_EQ(global->space.may_split(), mapped == 0) << "fewer are estimated";
       ASSERT_EQ(FaultySimulation::violation(), "");
     }
   }

@@ -128,7 +128,7 @@ struct PurgeProgram : World<Mode> {
 
 // covers: M3
 // states: two threads free and take large blocks while the cache that holds them is emptied
-// seeded: core/global/large.h: if (best) cache_.remove(best); => ;
+// seeded: core/global/large_cache.h: if (best) shelf_.remove(best); => ;
 template <class Mode>
 struct LargeProgram : World<Mode> {
   static constexpr unsigned kThreads = 3;
