@@ -71,7 +71,7 @@ struct hak_statistics {
   uint64_t super_slabs_cold_now;    /* of these, free without pages */
   uint64_t super_slabs_mapped;      /* regions mapped in total */
   uint64_t super_slabs_released;    /* regions unmapped in total */
-  uint64_t large_cached_bytes_now;  /* free mappings kept for reuse */
+  uint64_t large_cached_bytes_now;  /* free pages kept for reuse */
   uint64_t metadata_bytes_now;      /* the allocator's own descriptors */
   uint64_t leftover_bytes_now;      /* cut-off ranges that the kernel refused to unmap so far */
   uint64_t map_calls;               /* system calls */
